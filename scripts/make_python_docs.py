@@ -135,9 +135,6 @@ with Network() as network, server("a", network) as a, server("b", network) as b:
     with harness.up(nodes={"a": a, "b": b}, system="running.toml") as cluster:
         with cluster.fault(where="a <-> b", delay="80ms"):
             cluster.load("private_message", rate_per_s=50, seconds=3)
-        with cluster.fault(where="b", condition="crashed"):
-            cluster.load("private_message", rate_per_s=20, seconds=2, phase="crash")
-        cluster.wait_for("nodes.ready", seconds=20)
         assert cluster.verdict().answer != "FAIL"
     # Here a and b run as before, without us.
 ```
@@ -147,7 +144,7 @@ with Network() as network, server("a", network) as a, server("b", network) as b:
   have to run, on one Docker network that all share, of this host's engine; the harness as root.
 - **Refused, in a sentence, before anything changes:** one that was not started or has ended; the
   same twice; one in the host's network, in another container's, or in none; two networks in common;
-  an IPv6 address; a restart policy; one that is a node of another cluster.
+  an IPv6 address; a restart policy; the log driver `none`; one that is a node of another cluster.
 - **The system** is a [command file](your-own-node.md) or a class. `start.brought = true` says that
   it starts nothing; of a file that says how nodes are started that part is left out. Programs that
   it names (`exec`, `helper`, `start.prepare`) are of this host and run beside the container, in its

@@ -7,9 +7,9 @@
 
 A node keeps its namespace, its address and its other links. One link is added, with the same
 address, which Docker takes from one that has ended, and with a route to each other node. It goes
-with the hub, however that ends. A route to one address is closer than Docker's to
-its whole network, so what nodes say to each other passes the hub, also on connections that stood
-before. What goes round it all the same is counted by the runtime (kernel/frames.py).
+with the hub, however that ends. A route to one address is closer than Docker's to its whole
+network, so what nodes say to each other passes the hub, also on connections that stood before. What
+goes past it all the same is counted by the runtime (kernel/frames.py).
 """
 
 from __future__ import annotations

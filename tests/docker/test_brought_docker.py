@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +21,8 @@ from testcontainers.core.network import Network
 import harness
 from harness.control import state as states
 from harness.errors import HarnessError, UsageError
+from harness.experiments.validation import validate
+from harness.kernel import cgroups
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
 
@@ -92,27 +93,25 @@ def network_of_docker(engine):
 
 
 @pytest.fixture
-def server(image, network_of_docker):
-    """Make a container of a small server, which finds the others by their names."""
-    with ExitStack() as stack:
+def server(network_of_docker, testcontainer):
+    """Start a container of a small server, which finds the others by their names. The network goes
+    after it, as it came before.
+    """
 
-        def make(name="a", *, start=True, command=None, **settings):
-            made = DockerContainer(
-                image,
-                entrypoint=["python3"],
-                command=command or ["/tiny/tinynode.py", "0.0.0.0", ",".join({*NAMES} - {name})],
-                volumes=[(str(TINY), "/tiny", "ro")],
-                **{"network": network_of_docker, "network_aliases": [name], **settings},
-            )
-            stack.callback(made.get_docker_client().client.close)
-            return stack.enter_context(made) if start else made
+    def start(name="a", command=None, **settings):
+        return testcontainer(
+            entrypoint=["python3"],
+            command=command or ["/tiny/tinynode.py", "0.0.0.0", ",".join({*NAMES} - {name})],
+            volumes=[(str(TINY), "/tiny", "ro")],
+            **{"network": network_of_docker, "network_aliases": [name], **settings},
+        )
 
-        yield make
+    return start
 
 
 @pytest.fixture
 def p2p_nodes(server):
-    return {name: server(name) for name in NAMES}
+    return {name: server(name, nano_cpus=1_500_000_000) for name in NAMES}
 
 
 def inspected(container):
@@ -163,6 +162,7 @@ def test_containers_of_a_test_are_nodes(desk, p2p_nodes, cluster, network):
     assert said["name"] == "brought"
     assert image_id in said["container of a"]
     assert "digest UNKNOWN" in said["container of a"]
+    assert "where a program brings its containers again" in validate(healed.folder).sentence
 
 
 def test_the_page_shows_what_runs(desk, sdk, image):
@@ -193,6 +193,7 @@ def test_they_are_left_as_they_were_found(desk, p2p_nodes):
     try:
         assert program.stdout.readline() == "up\n"
         assert all("p2p0" in network_in(p2p_nodes[name])[0] for name in ("a", "b"))
+        assert cgroups.found(pids["a"]).quota() in (0.5, 1.5)  # 1.5: limited by a throttle
         with pytest.raises(UsageError, match="has a link p2p0: it is a node of another cluster"):
             harness.up(nodes=[p2p_nodes["a"]], system="mine.toml", cluster="other")
     finally:
@@ -205,6 +206,7 @@ def test_they_are_left_as_they_were_found(desk, p2p_nodes):
     assert "p2p0" not in network_in(p2p_nodes["c"])[0]  # which was started anew
     for name in ("a", "b"):
         assert now[name]["Pid"] == pids[name]
+        assert cgroups.found(pids[name]).quota() == 1.5
         assert network_in(p2p_nodes[name]) == before[name]
 
 
@@ -241,7 +243,7 @@ def test_what_cannot_be_a_node_is_said_before_anything_changes(desk, server, ima
     )
     restarted = server("b", restart_policy={"Name": "always"})
     refused = (
-        ([good, server("b", start=False)], "node node-1: its container was not started"),
+        ([good, DockerContainer(image)], "node node-1: its container was not started"),
         ([good, ended], r"it has ended \(exit code 3\); expected one that runs"),
         ([good, good], "are the same container"),
         ([good, named[:12]], "are the same container"),

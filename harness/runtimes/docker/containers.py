@@ -138,6 +138,8 @@ def _require(where: str, one: Mapping[str, Any]) -> None:
         found, expected = f"has the pid mode {host['PidMode']}", "a PID namespace of its own"
     elif policy != "no":
         found, expected = f"is started anew by the engine (restart policy {policy})", "no policy"
+    elif (host.get("LogConfig") or {}).get("Type") == "none":
+        found, expected = "has a log that nobody can read (log driver none)", "another driver"
     elif of_ours:
         found, expected = f"is the harness's, of cluster {of_ours!r}", "one of your own"
     else:

@@ -52,6 +52,7 @@ class Engine:
         ({"State.Status": "restarting"}, "it is restarting"),
         ({"HostConfig.PidMode": "host"}, "has the pid mode host; expected a PID namespace"),
         ({"HostConfig.RestartPolicy": {"Name": "on-failure"}}, "restart policy on-failure"),
+        ({"HostConfig.LogConfig": {"Type": "none"}}, "has a log that nobody can read"),
         ({"NetworkSettings.Networks": {"none": AT}}, "has no network; expected one"),
         ({"NetworkSettings.Networks": {"other": AT}}, "found a: net; b: other"),
         ({"Config.Labels": {"p2p-harness.cluster": "x"}}, "is the harness's, of cluster 'x'"),
