@@ -143,7 +143,7 @@ with Network() as network, server("a", network) as a, server("b", network) as b:
   list, or in a mapping with the nodes' names. Without a topology each is linked with each. They
   have to run, on one Docker network that all share, of this host's engine; the harness as root.
 - **Refused, in a sentence, before anything changes:** one that was not started or has ended; the
-  same twice; one in the host's network, in another container's, or in none; two networks in common;
+  same twice; one in the host's network, in another container's, in none; two in a second network;
   an IPv6 address; a restart policy; the log driver `none`; one that is a node of another cluster.
 - **The system** is a [command file](your-own-node.md) or a class. `start.brought = true` says that
   it starts nothing; of a file that says how nodes are started that part is left out. Programs that

@@ -254,6 +254,7 @@ def test_what_cannot_be_a_node_is_said_before_anything_changes(desk, server, ima
         ([good, ELSEWHERE], "is of the engine at http://there:2375; expected one of the engine of"),
         ([good, "nobody-is-called-so"], "nobody-is-called-so"),
         ([good, 7], "expected a container of testcontainers"),
+        ([good, "../images/x"], "expected a container of testcontainers"),
         ({"A b": good}, "node name 'A b'"),
         ([], "expected several"),
     )

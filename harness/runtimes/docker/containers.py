@@ -5,7 +5,9 @@ is changed here.
 from __future__ import annotations
 
 import os
+import re
 import socket
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from harness.runtimes.docker.engine import Engine, connect
 from harness.runtimes.docker.sdk import translated
 from harness.runtimes.runtime import GROUND_LINK
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # of a container, or the beginning of its id
 EXPECTED = "a container of testcontainers or of the Docker SDK, or the name or id of one"
 START_FIRST = "expected one that runs: start it before (`with …:`, or `.start()`)"
 
@@ -61,7 +64,7 @@ def identify(given: Mapping[str, object] | Sequence[object]) -> dict[str, str]:
 
 
 def _id(where: str, one: Any, engine: Engine) -> str:
-    if isinstance(one, str):
+    if isinstance(one, str) and NAME.fullmatch(one):
         return one
     if hasattr(one, "get_wrapped_container"):
         try:
@@ -160,19 +163,18 @@ def _require_up(where: str, state: Mapping[str, Any]) -> None:
 
 
 def _shared(networks: Mapping[str, frozenset[str]]) -> str:
-    """Return the one network that all nodes are on. Raises UsageError."""
-    common = frozenset.intersection(*networks.values())
-    if len(common) == 1:
-        [network] = common
-        return network
-    are = "; ".join(f"{node}: {', '.join(sorted(names))}" for node, names in networks.items())
-    if not common:
-        raise UsageError(
-            f"nodes: expected containers on one Docker network that all share; found {are}"
-        )
+    """Return the one network that all nodes are on, where no two are on another: by that one they
+    would speak past every fault. Raises UsageError.
+    """
+    on = Counter(name for names in networks.values() for name in names)
+    common = [name for name, count in on.items() if count == len(networks)]
+    others = [name for name, count in on.items() if count > 1 and name not in common[:1]]
+    if len(common) == 1 and not others:
+        return common[0]
+    found = "; ".join(f"{node}: {', '.join(sorted(names))}" for node, names in networks.items())
     raise UsageError(
-        f"nodes: expected one Docker network that all share, for a fault acts on one; found "
-        f"{len(common)} ({', '.join(sorted(common))})"
+        "nodes: expected containers on one Docker network that all share, and no two on another; "
+        f"found {found}"
     )
 
 

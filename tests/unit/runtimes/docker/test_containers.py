@@ -70,12 +70,19 @@ def test_what_cannot_be_a_node_is_told(monkeypatch, changes, why):
         containers.look(Engine(changes), {"a": "f00", "b": "ba7"})
 
 
-def test_two_networks_in_common_are_one_too_many():
-    networks = {"net": AT, "more": AT}
-    engine = Engine({"NetworkSettings.Networks": networks})
-    engine.inspect("f00")["NetworkSettings"]["Networks"] = networks
-    with pytest.raises(UsageError, match=r"found 2 \(more, net\)"):
-        containers.look(engine, {"a": "f00", "b": "ba7"})
+@pytest.mark.parametrize(
+    ("networks", "found"),
+    [
+        (({"net", "more"}, {"net", "more"}, {"net", "more"}), "a: more, net; b: more, net"),
+        (({"net", "more"}, {"net", "more"}, {"net"}), "a: more, net; b: more, net; c: net"),
+        (({"net"}, {"net"}, {"more"}), "a: net; b: net; c: more"),
+    ],
+)
+def test_two_nodes_share_one_network_alone(networks, found):
+    """By a second one they would speak past every fault, whoever of them is on it."""
+    assert containers._shared({"a": frozenset({"net", "own"}), "b": frozenset({"net"})}) == "net"
+    with pytest.raises(UsageError, match=f"no two on another; found {found}"):
+        containers._shared(dict(zip("abc", map(frozenset, networks), strict=True)))
 
 
 def test_a_process_of_somebody_else_is_none_of_a_container():
