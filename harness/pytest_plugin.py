@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from harness.experiments.session.brought import Given
     from harness.experiments.session.faults import Network
     from harness.experiments.session.session import Session
 
@@ -108,18 +109,26 @@ _SESSION = pytest.StashKey["Session"]()
 
 
 @pytest.fixture
-def cluster(request: pytest.FixtureRequest) -> Iterator[Session]:
+def p2p_nodes() -> Given | None:
+    """The containers that the test brings as its cluster's nodes, as `harness.up(nodes=…)` takes
+    them; None: the harness starts nodes. Whoever brings some has a fixture of this name instead.
+    """
+    return None
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, p2p_nodes: Given | None) -> Iterator[Session]:
     """A cluster that is up: `harness.up` of the topology that the test is marked with.
 
     It ends with the test, or with what the marker's scope says; faults end with the test.
     """
     try:
-        wanted, runs = _wanted(request), _runs(request.config)
+        wanted, runs = _wanted(request, p2p_nodes), _runs(request.config)
     except pytest.UsageError as error:
         pytest.fail(str(error), pytrace=False)
     name = _slug(request.node.name)
     if wanted.scope == "function":
-        with _started(wanted, runs, name) as session:
+        with _started(wanted, runs, name, p2p_nodes) as session:
             request.node.stash[_SESSION] = session
             yield session
         return
@@ -144,10 +153,12 @@ def _module_of(request: pytest.FixtureRequest) -> pytest.Collector:
     return request.session if found is None else found
 
 
-def _wanted(request: pytest.FixtureRequest) -> _Wanted:
-    """What the closest marker says, and for the rest the options. Raises pytest.UsageError."""
+def _wanted(request: pytest.FixtureRequest, nodes: Given | None) -> _Wanted:
+    """What the closest marker says, and for the rest the options. Of `nodes` that the test brings a
+    cluster is its own, and without a marker their number is the topology. Raises pytest.UsageError.
+    """
     config, marker = request.config, request.node.get_closest_marker("topology")
-    said: dict[str, Any] = {"name": _setting(config, "topology")}
+    said: dict[str, Any] = {"name": _setting(config, "topology") if nodes is None else ""}
     if marker is not None:
         said |= dict(zip(("name",), marker.args, strict=False)) | marker.kwargs
         unknown = sorted(said.keys() - {"name", "scope", "system"})
@@ -155,15 +166,22 @@ def _wanted(request: pytest.FixtureRequest) -> _Wanted:
             raise pytest.UsageError(f"@pytest.mark.topology: expected {FORM}")
     scope = said.get("scope") or _setting(config, "scope")
     _require("@pytest.mark.topology: scope", scope, SCOPES)
+    if nodes is not None and scope != "function":
+        raise pytest.UsageError(
+            "scope: a cluster of the test's own containers (p2p_nodes) is shared with no other "
+            f"test; expected function, found {scope}"
+        )
     return _Wanted(
         topology=str(said["name"]),
         system=said.get("system") or _setting(config, "system") or None,
-        runtime=_setting(config, "runtime"),
+        runtime=_setting(config, "runtime") if nodes is None else "auto",
         scope=scope,
     )
 
 
-def _started(wanted: _Wanted, runs: Path, name: str = "shared") -> Session:
+def _started(
+    wanted: _Wanted, runs: Path, name: str = "shared", nodes: Given | None = None
+) -> Session:
     """Start a cluster; skip the test where this host cannot."""
     import harness
     from harness.errors import (
@@ -175,7 +193,8 @@ def _started(wanted: _Wanted, runs: Path, name: str = "shared") -> Session:
 
     try:
         return harness.up(
-            wanted.topology,
+            wanted.topology or None,
+            nodes=nodes,
             system=wanted.system,
             cluster=_unique(),
             runtime_name=wanted.runtime,
@@ -185,7 +204,8 @@ def _started(wanted: _Wanted, runs: Path, name: str = "shared") -> Session:
     except NodeStartError:  # that is no lack of this host
         raise
     except (PermissionNeededError, PreflightError, UnavailableError) as error:
-        reason = f"needs a cluster of {wanted.topology} on {wanted.runtime}: {error}"
+        what = wanted.topology or "containers that were brought"
+        reason = f"needs a cluster of {what} on {wanted.runtime}: {error}"
     raise _lack(reason)
 
 
@@ -247,4 +267,4 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"  again:  harness judge {said[RUN]}")
 
 
-__all__ = ["cluster", "network"]
+__all__ = ["cluster", "network", "p2p_nodes"]

@@ -101,6 +101,73 @@ What this host cannot do is a skip with the reason, with `{require_all}=1` an er
 |---|---|---|
 """
 
+CONTAINERS = """
+## Containers of your own
+
+A test that has its servers as containers, by [testcontainers](https://testcontainers.com) or by
+hand, brings them: they become the nodes, where they are and as they run.
+
+```toml
+# running.toml
+[start]
+brought = true
+[ready]
+http = "http://127.0.0.1:7000/health"
+[send.private_message]
+http = { url = "http://127.0.0.1:7000/send/{target_address}", body = "{payload}" }
+[received]
+http = "http://127.0.0.1:7000/events"
+```
+
+```python
+# containers.py
+import harness
+from testcontainers.core.container import DockerContainer
+from testcontainers.core.network import Network
+
+
+def server(name, network):
+    made = DockerContainer("my/server:1").with_command("a,b")  # its peers, by their names
+    return made.with_network(network).with_network_aliases(name)
+
+
+with Network() as network, server("a", network) as a, server("b", network) as b:
+    with harness.up(nodes={"a": a, "b": b}, system="running.toml") as cluster:
+        with cluster.fault(where="a <-> b", delay="80ms"):
+            cluster.load("private_message", rate_per_s=50, seconds=3)
+        assert cluster.verdict().answer != "FAIL"
+    # Here a and b run as before, without us.
+```
+
+- **Which:** containers of testcontainers or of the Docker SDK, or their names (`docker ps`), in a
+  list, or in a mapping with the nodes' names. Without a topology each is linked with each. They
+  have to run, on one Docker network that all share, of this host's engine; the harness as root.
+- **Refused, in a sentence, before anything changes:** one that was not started or has ended; the
+  same twice; one in the host's network, in another container's, in none; two in a second network;
+  an IPv6 address; a restart policy; the log driver `none`; one that is a node of another cluster.
+- **The system** is a [command file](your-own-node.md) or a class. `start.brought = true` says that
+  it starts nothing; of a file that says how nodes are started that part is left out. Programs that
+  it names (`exec`, `helper`, `start.prepare`) are of this host and run beside the container, in its
+  network: the image needs none. `{address}` is the address that the container has.
+- **The network:** nodes keep their addresses, names and published ports. What they say to each
+  other goes over the harness's network, also on connections that stood before: every fault, proof
+  and count works there. Whom else they speak to, they reach as before.
+- **Stop, kill, crash** end the container, and it comes back as Docker starts it: with its files,
+  another process, maybe another published port. It must keep its address. One with `auto_remove`
+  can only be paused. `state = "wipe"`, another program, a disk or a clock of its own are refused.
+- **At the end** containers are left as they were found: links, routes and limits go, what a fault
+  paused goes on, what it ended runs again. So also where the program is killed. Where the
+  supervisor itself is (`kill -9` of *its* pid), the network goes as well, and what a fault did to a
+  process stays: paused, ended, limited.
+- **The record** (`runtime` of `metadata.json`) has each container's name, image and digest, UNKNOWN
+  where no registry told of one. What containers write, on disk, is UNKNOWN. Packets that nodes send
+  each other past the harness's network (to everybody, or by IPv6) are counted, and make the run
+  UNKNOWN. By a port that the host publishes they are not seen: have nodes use their own addresses.
+
+In pytest, a fixture `p2p_nodes` of yours returns them, and `cluster` is made of them; the marker
+says the system: `@pytest.mark.topology(system="running.toml")`. Such a cluster is the test's own.
+"""
+
 ASYNC = """
 ## Async
 
@@ -111,9 +178,6 @@ began, and only then is over.
 ## What it cannot do
 
 - One load, or wait, at a time on a cluster: several operations go into one load.
-- A container that somebody else started, by testcontainers for example, cannot become a node: the
-  harness starts nodes itself, each in a network namespace that it made. Its image can: a
-  [command file](your-own-node.md) names it, and `runtime_name="docker"` runs it.
 - A session is of one process: a child that was forked uses `harness.attach`.
 
 ## What there is
@@ -180,7 +244,7 @@ def page() -> str:
     for name, default, sentence in pytest_plugin.OPTIONS:
         shown = f"; default `{default}`" if default else ""
         text += f"| `--p2p-{name}` | `p2p_{name}` | {sentence}{shown} |\n"
-    text += ASYNC
+    text += CONTAINERS + ASYNC
     for name in ("up", "attach", "run", "judge", "replay", "down"):
         text += entry(f"harness.{name}", getattr(harness, name))
     for owner, (kind, names) in MEMBERS.items():

@@ -39,8 +39,9 @@ def files(layer: str, *names: str) -> list[str]:
 # the last one decides. Tests on namespaces wait for much of their time, so more lanes than cores
 # share the cores; more than these starve each other.
 AT_ONCE = 11
+BROUGHT = ("brought_docker", "enter", "python_docker", "wrapped_docker")
 LANES = {
-    "docker": ["tests/docker"],
+    "docker": ["tests/docker", *(f"--ignore={file}" for file in files("docker", *BROUGHT))],
     "shrinking": files("root", "shrink"),
     "proofs": files("root", "network", "network_streams", "proof"),
     "lives": files("root", "kill"),
@@ -58,6 +59,7 @@ LANES = {
     "sabotage": files("root", "network_sabotage", "sabotage_fuzz"),
     "generated": files("root", "cluster_recording", "generated", "until"),
     "clusters": files("root", "cluster", "cluster_conditions", "gate"),
+    "brought": files("docker", *BROUGHT),
     "bad days": files("root", "bad_days", "checkers", "clocks", "disks"),
 }
 IN_LANES = [path for paths in LANES.values() for path in paths if path.startswith("tests/root")]

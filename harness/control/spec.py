@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.topology.topology import Topology
@@ -18,6 +19,8 @@ class Spec:
     # The file as it was, for run folders; empty where the topology came from code.
     topology_text: str
     runtime: str
+    # Those that were brought as nodes: node → container. The harness starts none then.
+    containers: Mapping[str, str] = field(default_factory=dict)
 
     def inputs(self) -> dict[str, str]:
         """Return what a run folder keeps of it: text by the file's name. Raises OSError where the

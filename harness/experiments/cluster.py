@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
 from harness.control.spec import Spec
 from harness.scenario import files
-from harness.systems import adapters
+from harness.systems import abilities, adapters
 from harness.systems.adapter import BuiltAdapter
 from harness.topology.topology import Topology
 
@@ -26,11 +27,13 @@ def up(
     system: str | None = None,
     progress: Progress = nobody,
     held: Hold | None = None,
+    containers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Start a cluster in the background and wait until every node is ready; return its status.
 
     `system` puts another system under test than the topology names. `held`: the cluster ends when
-    this closes, or this process ends, unless it is kept; None: it outlives both. Raises
+    this closes, or this process ends, unless it is kept; None: it outlives both. `containers`:
+    those that were brought as its nodes, by their names; they run already. Raises UsageError,
     BadFileError, NameTakenError, PreflightError, PermissionNeededError, UnavailableError,
     NodeStartError.
     """
@@ -38,13 +41,15 @@ def up(
     built = files.read_topology(topology) if isinstance(topology, Path) else topology
     built = adapters.with_system(built, system)
     adapter = adapters.named(built.adapter)
-    if isinstance(adapter, BuiltAdapter):
+    abilities.require_start(built, brought=bool(containers))
+    if isinstance(adapter, BuiltAdapter) and not containers:
         adapter.make(progress)
     spec = Spec(
         cluster=state.cluster_name(cluster),
         topology=built,
         topology_text=text,
-        runtime=runtimes.choose(runtime_name),
+        runtime=runtimes.BROUGHT if containers else runtimes.choose(runtime_name),
+        containers=dict(containers or {}),
     )
     if held is not None:
         return launcher.start(spec, progress, held)

@@ -135,7 +135,8 @@ def _system(file: Path, given: Given) -> str:
     has = {one for one in Operation if one in built.operations}
     no = ", ".join(sorted(one.word for one in Operation if one not in has))
     can = f"{built.name} can do {', '.join(sorted(one.word for one in has))}"
-    return f"{can}; it has no {no}" if no else can
+    says = f"{can}; it has no {no}" if no else can
+    return says if built.starts else f"{says}; its nodes are containers that a program brings"
 
 
 def _gate(file: Path, given: Given) -> str:
@@ -220,6 +221,7 @@ def _startable(built: Topology, imports: bool, asked: Iterable[Impairment]) -> s
             "--import runs"
         )
     adapter = adapters.named(built.adapter)
+    abilities.require_start(built, brought=False)
     _rehearse(adapter, _one_of_each(built))
     _require_backends(list(kinds), adapter.ports)
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from harness import runtimes
 from harness.errors import BadFileError
 from harness.experiments import bundle, original
 from harness.experiments import suite_folder as suites
@@ -26,10 +27,12 @@ def run(folder: Path) -> str:
     gaps = (
         f"; its record has {count} gap{'s' * (count > 1)}: {history.gaps[0].why}" if count else ""
     )
+    was_brought = facts.get("runtime", {}).get("name") == runtimes.BROUGHT
+    where = " where a program brings its containers again" if was_brought else ""
     return (
         f"{facts['name']} with {len(facts['nodes']):,} {facts['adapter']} nodes, "
         f"{len(history.phases)} phase{'s' * (len(history.phases) != 1)}; its files are as they "
-        f"were, and it can be replayed{gaps}"
+        f"were, and it can be replayed{where}{gaps}"
     )
 
 

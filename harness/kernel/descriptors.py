@@ -9,6 +9,7 @@ import ctypes
 import os
 import socket
 import struct
+from collections.abc import Iterable
 
 _CLONE_FILES = 0x400
 _FIRST = 3  # after stdin, stdout and stderr
@@ -32,6 +33,18 @@ def receive(connection: socket.socket, most_bytes: int, most: int) -> tuple[byte
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(content[: len(content) - len(content) % size])
     return data, list(descriptors)
+
+
+def renew(numbers: Iterable[int]) -> None:
+    """Have descriptors that our parent process has under the same numbers be what they are there
+    now. Raises OSError.
+    """
+    for number in numbers:
+        found = os.open(f"/proc/{os.getppid()}/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.dup2(found, number, inheritable=False)
+        finally:
+            os.close(found)
 
 
 def peer(connection: socket.socket) -> tuple[int, int]:

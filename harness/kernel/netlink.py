@@ -140,6 +140,14 @@ def set_up(ifindex: int, *, gso_max_segs: int | None = None) -> Message:
     )
 
 
+def move_link(ifindex: int, namespace: int) -> Message:
+    """Move a link into another namespace (a descriptor), where it is down; the other end of a pair
+    stays where it is.
+    """
+    where = [("IFLA_NET_NS_FD", namespace)]
+    return _message(f"move of link {ifindex}", _LINK, 0, {"index": ifindex}, where)
+
+
 def remove_link(ifindex: int, name: str) -> Message:
     """Remove a link, and with it its peer and the routes by it."""
     return _message(f"removal of link {name}", _LINK_GONE, 0, {"index": ifindex}, [])
@@ -175,6 +183,17 @@ def route_to(ip: str, ifindex: int) -> Message:
         f"route to {ip} by link {ifindex}",
         {"dst_len": 32, "scope": _SCOPE_LINK},
         [("RTA_DST", ip), ("RTA_OIF", ifindex)],
+    )
+
+
+def route_by(ip: str, gateway: str, ifindex: int, source: str) -> Message:
+    """Route to one host by a gateway (onlink), from an address of ours that another link may
+    have.
+    """
+    return _route(
+        f"route to {ip} by {gateway}",
+        {"dst_len": 32, "flags": _ROUTE_ONLINK},
+        [("RTA_DST", ip), ("RTA_GATEWAY", gateway), ("RTA_OIF", ifindex), ("RTA_PREFSRC", source)],
     )
 
 

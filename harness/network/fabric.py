@@ -4,7 +4,8 @@
                                                hub: forwards, no conntrack, default route blackhole
     node-1  eth0 198.18.0.2/32 ─── veth ─── n1 ┘
 
-It is the same for every runtime. Nothing has a name on the host: descriptors hold the namespaces,
+It is the same for every runtime; of nodes that were brought it leaves all as it was that they had
+before (brought.py). Nothing has a name on the host: descriptors hold the namespaces,
 and each link ends with its namespace. Nothing uses ARP: neighbour entries are permanent on both
 ends, because the kernel's neighbour table is one for all namespaces and holds 1,024 entries. The
 hub has no way out: it drops in silence what is sent to anyone else.
@@ -24,6 +25,8 @@ from harness.kernel import netlink, wiring
 from harness.kernel.namespaces import create, create_many, inside, read_sysctl, write_sysctl
 from harness.kernel.netlink import LinkCounters, Message, Netlink
 from harness.kernel.wiring import Entry, Wiring
+from harness.network import brought
+from harness.runtimes.runtime import GROUND_IFINDEX, GROUND_LINK, Ground
 from harness.topology.topology import Node
 
 # Nodes route to this address, which nobody has: the neighbour entry answers for it.
@@ -51,6 +54,7 @@ class Wire:
     address: str  # IPv4, dotted
     namespace: int  # descriptor; the fabric closes it
     ifindex: int  # of the node's link, in the hub
+    is_brought: bool = False  # it has its address, and other links, from elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,7 @@ class Fabric:
         self._open: list[int] = []
         self._netlink: Netlink | None = None
         self._facts: dict[str, str] = {}
+        self.regions: Mapping[str, IPv4Network] = {}  # each with a block that has all its addresses
         self._wiring: frozenset[Entry] = frozenset()  # of the hub, as it was made
 
     def wire(
@@ -137,24 +142,37 @@ class Fabric:
             pass
         return wires
 
-    def make(self, nodes: Sequence[Node]) -> list[Wire]:
+    def make(
+        self, nodes: Sequence[Node], grounds: Mapping[str, Ground] | None = None
+    ) -> list[Wire]:
         """Make the hub, and the namespaces of all nodes, which `join` has to follow; called once.
 
-        Raises BadFileError (too few addresses), PermissionNeededError, HarnessError; the caller
+        `grounds`: where each of them stands already. Raises BadFileError (too few addresses),
+        PermissionNeededError, HarnessError; the caller
         then closes the fabric, as always.
         """
         if self._open:
             raise HarnessError(f"fabric {self._label}: wired already")
-        plan = plan_addresses(nodes, self._addresses)
+        if grounds:
+            found = [grounds[node.name] for node in nodes]
+            addresses = [IPv4Address(one.address) for one in found]
+            plan = AddressPlan(
+                nodes=tuple(addresses),
+                regions=brought.regions([node.region for node in nodes], addresses),
+            )
+        else:
+            plan = plan_addresses(nodes, self._addresses)
         self._make_hub()
-        namespaces = create_many(len(nodes))
+        namespaces = [one.namespace for one in found] if grounds else create_many(len(nodes))
         self._open += namespaces
+        self.regions = plan.regions
         self._wires = [
             Wire(
                 node=node.name,
                 address=str(plan.nodes[index]),
                 namespace=namespace,
                 ifindex=HUB_IFINDEX_FIRST + index,
+                is_brought=bool(grounds),
             )
             for index, (node, namespace) in enumerate(zip(nodes, namespaces, strict=True))
         ]
@@ -215,6 +233,9 @@ class Fabric:
             netlink.default_route(_GATEWAY, _NODE_IFINDEX),
         ]
         for wire in wires:
+            if wire.is_brought:
+                self._lead(wire)
+                continue
             if self._congestion_control is not None:
                 with inside(wire.namespace):
                     _set_congestion_control(self._congestion_control)
@@ -223,6 +244,27 @@ class Fabric:
                     [*up, netlink.address(_NODE_IFINDEX, wire.address), *joined],
                     where=f"the namespace of {wire.node}",
                 )
+
+    def _lead(self, wire: Wire) -> None:
+        """Have what a node that was brought says to each other node go over the hub."""
+        others = [other.address for other in self._wires if other != wire]
+        router = (_GATEWAY, _GATEWAY_MAC)
+        brought.lead(wire.namespace, wire.address, others, router, self._gso_max_segs)
+
+    def move(self, node: str, namespace: int) -> None:
+        """Follow a node that was brought into another namespace, where it runs anew: the descriptor
+        of its wire is of that one from now on. Takes the descriptor. Raises HarnessError.
+        """
+        wire = next(wire for wire in self._wires if wire.node == node)
+        try:
+            with contextlib.closing(Netlink(wire.namespace)) as before:
+                before.do(
+                    [netlink.move_link(GROUND_IFINDEX, namespace)], where=f"the link of {node}"
+                )
+            os.dup2(namespace, wire.namespace, inheritable=False)
+        finally:
+            os.close(namespace)
+        self._lead(wire)
 
     @property
     def wires(self) -> Sequence[Wire]:
@@ -306,11 +348,17 @@ class Fabric:
         return dict(self._facts)
 
     def close(self) -> None:
-        """Let go of every namespace; the kernel ends each once no process is left in it.
+        """Let go of every namespace; the kernel ends each once no process is left in it. What
+        nodes that were brought say to each other goes as before.
 
         May be called twice.
         """
         if self._netlink is not None:
+            for wire in (one for one in self._wires if one.is_brought):
+                with contextlib.suppress(HarnessError):  # it was not joined yet
+                    self._netlink.do(
+                        [netlink.remove_link(wire.ifindex, wire.node)], where="the hub"
+                    )
             self._netlink.close()
             self._netlink = None
         self._wires.clear()
@@ -326,8 +374,8 @@ def _hub_side(wire: Wire, link: str | None = None) -> list[Message]:
             ifindex=wire.ifindex,
             name=link or f"n{index}",
             mac=_GATEWAY_MAC,
-            peer_name=_NODE_LINK,
-            peer_ifindex=_NODE_IFINDEX,
+            peer_name=GROUND_LINK if wire.is_brought else _NODE_LINK,
+            peer_ifindex=GROUND_IFINDEX if wire.is_brought else _NODE_IFINDEX,
             peer_mac=mac,
             peer_namespace=wire.namespace,
         ),

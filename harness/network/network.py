@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
-from ipaddress import IPv4Network
 from typing import Any, cast
 
 from harness.choices import did_you_mean
@@ -23,7 +22,7 @@ from harness.faults.fault import Change, Fault, NetworkState, Verb, fold
 from harness.kernel import priority
 from harness.network import flows, injectors, listing
 from harness.network.ahead import LOOK_S, Precedence, Ready
-from harness.network.fabric import Fabric, plan_addresses
+from harness.network.fabric import Fabric
 from harness.network.hub import strangers
 from harness.network.injectors import BACKENDS, NONE
 from harness.network.injectors.compiler import Compiled, Compiler
@@ -51,7 +50,6 @@ class Network:
         self,
         fabric: Fabric,
         nodes: Sequence[Node],
-        block: IPv4Network,
         *,
         seed: int,
         baseline: Mapping[tuple[str, str], Impairment],
@@ -67,9 +65,7 @@ class Network:
         self._broken: str | None = None  # why the faults could not be brought about
         self._fabric = fabric
         self._regions = {node.name: node.region for node in nodes}
-        prefixes = {
-            region: str(prefix) for region, prefix in plan_addresses(nodes, block).regions.items()
-        }
+        prefixes = {region: str(prefix) for region, prefix in fabric.regions.items()}
         self.wires = {wire.node: wire for wire in fabric.wires}
         self._compiler = Compiler(
             {name: wire.address for name, wire in self.wires.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from harness import plugin
@@ -17,8 +17,28 @@ TABLE = {
 }
 
 
+BROUGHT = "brought"  # containers that a program brings: nobody chooses it by its name
+
+
+def made(name: str, *, label: str, state: Path, containers: Mapping[str, str]) -> Runtime:
+    """Make the runtime of a cluster; `containers` are those that were brought, by their node.
+    Raises UsageError.
+    """
+    if containers:
+        from harness.runtimes.docker.brought import BroughtRuntime  # the SDK only where it is used
+
+        return BroughtRuntime(label=label, state=state, ids=containers)
+    return named(name)(label=label, state=state)
+
+
 def named(name: str) -> type[Runtime]:
     """Load the runtime of that name. Raises UsageError with the known names."""
+    if name == BROUGHT:
+        raise UsageError(
+            "runtime brought: its nodes are containers that a Python program brings "
+            "(`harness.up(nodes=[…])`), and nobody else has them; expected one of "
+            f"{', '.join(TABLE)}, with a system that says how its nodes are started"
+        )
     runtime: type[Runtime] = plugin.load("runtime", TABLE, name)
     return runtime
 

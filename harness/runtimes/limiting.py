@@ -46,6 +46,7 @@ class Limiter:
         self._last_own: dict[int, frozenset[int | None]] = {}  # of those that are limited no more
         self._group: cgroups.Group | None = None
         self._home: Path | None = None  # the group that they were in; None: the limited one is it
+        self._own_quota: float | None = None  # of that one, as whoever made it gave it
 
     def limit(self, limits: Limits) -> None:
         """Limit the node's processes so, and those that it starts later. Raises HarnessError."""
@@ -80,7 +81,7 @@ class Limiter:
             return
         if self._home is None:
             with suppress(FileNotFoundError):  # it went with its container
-                group.set_quota(None)
+                group.set_quota(self._own_quota)
             return
         home = cgroups.Group(self._home, 0)
         for _ in range(ROUNDS):
@@ -149,11 +150,13 @@ class Limiter:
             own = cgroups.found(min(members))
             if own.takes_quota and own.pids() == members:
                 self._group, self._home = own, None  # a container's, which nobody else is in
+                self._own_quota = own.quota()
             else:
                 self._group, self._home = cgroups.make(self._owner, self._node), own.path
-        self._group.set_quota(cores)
         if self._home is None:
+            self._group.set_quota(min(cores, self._own_quota or cores))
             return
+        self._group.set_quota(cores)
         for _ in range(ROUNDS):
             missing = set(self._members()) - self._group.pids()
             if not missing:

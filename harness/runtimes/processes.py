@@ -12,7 +12,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -31,7 +31,7 @@ from harness.redaction import redacted
 from harness.runtimes import owner
 from harness.runtimes.limiting import Limiter
 from harness.runtimes.resident import KILL_TIMEOUT_S, Resident
-from harness.runtimes.runtime import Ending, Place, Process, Reading, Running
+from harness.runtimes.runtime import Ending, Ground, Place, Process, Reading, Running
 
 BY_SIGKILL = (Condition.KILLED, Condition.CRASHED)
 LAST_LINES = 10
@@ -113,6 +113,11 @@ class HostProcesses(ABC):
         end = _groups("", root)
         found = {*cgroups.owners(), *accounts.owners()}
         return sorted(one.removesuffix(end) for one in found if one.endswith(end))
+
+    def ground(self, moved: Callable[[str, int], None]) -> Mapping[str, Ground]:
+        """See Runtime. Nowhere, where the runtime starts them."""
+        del moved
+        return {}
 
     def set_condition(self, node: str, condition: Condition) -> Running | None:
         """See Runtime. PAUSED raises UnavailableError for a node that has ended."""

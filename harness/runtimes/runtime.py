@@ -30,6 +30,7 @@ class Place:
     directory: Path  # the node's own folder; the same path inside a container
     namespace: int  # descriptor of the network namespace, wired by the fabric
     log_from: int = 0  # bytes of its log that are of earlier lives
+    container: str | None = None  # that was brought as this node; None: the harness starts it
 
     @property
     def fields(self) -> dict[str, str]:
@@ -40,6 +41,21 @@ class Place:
             "address": self.address,
             "directory": str(self.directory),
         }
+
+
+# The link that the fabric adds to the namespace of a node that was brought.
+GROUND_LINK, GROUND_IFINDEX = "p2p0", 990_001
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """Where a node that was brought stands already: its network namespace (a descriptor, which is
+    the fabric's to close), its address in it, and the name of its container.
+    """
+
+    namespace: int
+    address: str
+    container: str
 
 
 class Recipe(StrEnum):
@@ -204,6 +220,12 @@ class Runtime(Protocol):
 
     def cost(self, nodes: int) -> Cost:
         """Estimate what so many nodes take; host/preflight.py decides by it whether they fit."""
+
+    def ground(self, moved: Callable[[str, int], None]) -> Mapping[str, Ground]:
+        """Tell where nodes stand already, each by its name: those that were brought; empty where
+        the harness makes their namespaces. `moved` is told of one that runs anew in another
+        namespace, by a descriptor that it takes. Raises UsageError, UnavailableError.
+        """
 
     def start(
         self,

@@ -6,7 +6,7 @@ It is their one owner; the supervisor composes it.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -24,7 +24,16 @@ from harness.network.fabric import Fabric, Wire
 from harness.network.network import Network
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines, log_of, tail
-from harness.runtimes.runtime import Ending, Image, Place, Process, Recipe, Running, Runtime
+from harness.runtimes.runtime import (
+    Ending,
+    Ground,
+    Image,
+    Place,
+    Process,
+    Recipe,
+    Running,
+    Runtime,
+)
 from harness.supervisor import overlay
 from harness.supervisor.clocks import Clocks
 from harness.supervisor.directories import Directories
@@ -84,7 +93,8 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        places = self._placed(self.fabric.make(self.topology.nodes))
+        grounds = self.runtime.ground(self._move)
+        places = self._placed(self.fabric.make(self.topology.nodes, grounds), grounds)
         self.places = {place.node.name: place for place in places}
         self.disks, self.clocks = Disks(places), Clocks(places)
         self.disks.mount()
@@ -131,13 +141,18 @@ class Cluster:
         self.network = Network(
             self.fabric,
             self.topology.nodes,
-            self.topology.addresses,
             seed=self.topology.seed,
             baseline=self.topology.baseline,
             ports=self.adapter.ports,
         )
 
-    def _placed(self, wires: Sequence[Wire]) -> list[Place]:
+    def _move(self, node: str, namespace: int) -> None:
+        """Follow a node that was brought into another namespace, with all that look into it."""
+        self.fabric.move(node, namespace)
+        if self.gateway is not None:
+            self.gateway.moved([self.places[node]])
+
+    def _placed(self, wires: Sequence[Wire], grounds: Mapping[str, Ground]) -> list[Place]:
         return [
             Place(
                 node=node,
@@ -145,6 +160,7 @@ class Cluster:
                 address=wire.address,
                 directory=self._folder / "nodes" / node.name,
                 namespace=wire.namespace,
+                container=grounds[node.name].container if grounds else None,
             )
             for index, (node, wire) in enumerate(zip(self.topology.nodes, wires, strict=True))
         ]

@@ -69,7 +69,9 @@ class Sampler:
     tells of disks. Every method may be called from any thread.
     """
 
-    def __init__(self, namespaces: Sequence[int], directories: Sequence[Directory] = ()) -> None:
+    def __init__(
+        self, namespaces: Sequence[int], directories: Sequence[Directory | None] = ()
+    ) -> None:
         self._namespaces = tuple(namespaces)
         self._seldom, self._own_due_s = Seldom(directories), 0.0
         self._nodes: dict[int, Source] = {}

@@ -65,7 +65,11 @@ class Samples:
         places = list(cluster.places.values())
         self._sampler = Sampler(
             [place.namespace for place in places],
-            [Directory(place.directory, log_of(place)) for place in places],
+            [
+                # What one that was brought writes is in its container, and nobody counts it.
+                None if place.container else Directory(place.directory, log_of(place))
+                for place in places
+            ],
         )
         self._tracked: dict[int, int] = {}  # a node's position → its pid
         self.newest: Taken | None = None

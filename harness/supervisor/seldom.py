@@ -42,9 +42,9 @@ NOTHING = Look()
 
 
 class Seldom:
-    """Looks at nodes in turn; `directories` in the topology's order."""
+    """Looks at nodes in turn; `directories` in the topology's order, None where it is not seen."""
 
-    def __init__(self, directories: Sequence[Directory]) -> None:
+    def __init__(self, directories: Sequence[Directory | None]) -> None:
         self._directories = directories
         self._next = deque((0.0, node) for node in range(len(directories)))  # when due, who
 
@@ -57,7 +57,8 @@ class Seldom:
             self._next.append((now_s + EVERY_S, node))
             if node in pids:
                 directory = self._directories[node]
-                found[node] = Look(disk_bytes(directory), fds_limit(pids[node]))
+                size = None if directory is None else disk_bytes(directory)
+                found[node] = Look(size, fds_limit(pids[node]))
         return found
 
 

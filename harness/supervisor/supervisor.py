@@ -67,7 +67,9 @@ class Supervisor:
         self._started: dict[str, Any] = {}  # how its start went, once it is over
         self._up_since: str | None = None
         topology = spec.topology
-        self._runtime = runtimes.named(spec.runtime)(label=spec.cluster, state=folder)
+        self._runtime = runtimes.made(
+            spec.runtime, label=spec.cluster, state=folder, containers=spec.containers
+        )
         self._fabric = Fabric(
             spec.cluster,
             topology.addresses,

@@ -14,6 +14,7 @@ from harness.operations import Operation
 from harness.scenario import until
 from harness.scenario.scenario import Phase, Scenario
 from harness.systems import adapters
+from harness.systems.adapter import DrivenAdapter
 from harness.topology.topology import Topology
 
 
@@ -33,6 +34,38 @@ def of_other(topology: Topology, system: str | None) -> Topology:
         for node in built.nodes
     )
     return replace(built, nodes=tuple(nodes))
+
+
+def require_start(topology: Topology, *, brought: bool) -> None:
+    """Raise UsageError where nobody would say how nodes are started, and where nodes that are
+    `brought`, which run already, would have to be started in a way of their own.
+    """
+    adapter = adapters.named(topology.adapter)
+    # An adapter of somebody's own may be older than its `starts`.
+    if not brought and not getattr(adapter, "starts", True):
+        raise UsageError(
+            f"{topology.adapter}: start.brought: its nodes are containers that a Python program "
+            "brings (`harness.up(nodes=[…])`), and none were brought; expected these, or start.argv"
+        )
+    if not brought:
+        return
+    if not isinstance(adapter, DrivenAdapter):
+        raise UsageError(
+            f"nodes: {adapter.name} starts its nodes itself, and no container that was brought "
+            "can be one; expected system=, a command file or a class that drives them"
+        )
+    own = [
+        ("start.state wipe", adapter.wipes),
+        ("congestion_control", topology.congestion_control is not None),
+        ("a disk of a node's own", any(node.disk_bytes for node in topology.nodes)),
+        ("a clock of a node's own", any(node.own_clock for node in topology.nodes)),
+    ]
+    for what, is_asked in own:
+        if is_asked:
+            raise UsageError(
+                f"nodes: {what} is asked, which a container has from its start on or not at all; "
+                "expected none for containers that were brought"
+            )
 
 
 def fitted(planned: Scenario, system: str | None, *, imports: bool = True) -> Scenario:

@@ -75,6 +75,8 @@ class NodeAdapter(Protocol):
     # Whether a node that is started anew finds only what was prepared for it: it is wiped, whatever
     # a fault says.
     wipes: bool
+    # Whether it says how nodes are started; else they are containers that a program brings.
+    starts: bool
     # The options of nodes that it knows; None: it does not say, and is told all of them. Those of
     # the system that a scenario was written for are left out where they are none of these.
     options: Collection[str] | None

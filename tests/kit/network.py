@@ -53,7 +53,6 @@ class Net:
         self.network = Network(
             self.fabric,
             self.nodes,
-            BLOCK,
             seed=1,
             baseline=settings.get("baseline", {}),
             ports=settings.get("ports", ()),

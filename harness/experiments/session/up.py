@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
-from harness.errors import InterruptedByUserError
+from harness.errors import InterruptedByUserError, UsageError
 from harness.experiments import cluster as clusters
 from harness.experiments import run
+from harness.experiments.session import brought
 from harness.experiments.session.session import NAME, Session
 from harness.experiments.session.twins import entered
 from harness.runtimes import AUTO
@@ -28,13 +30,29 @@ def read_topology(topology: str | Path | Topology, system: str | Path | None) ->
     return adapters.with_system(topology, None if system is None else str(system))
 
 
+def _wanted(
+    topology: str | Path | Topology | None,
+    system: str | Path | None,
+    ids: Mapping[str, str] | None,
+) -> tuple[Path | None, Topology]:
+    """Return the topology that is meant, and its file. Raises BadFileError, UsageError."""
+    if topology is None:
+        if ids is None:
+            raise UsageError("topology: expected one, or nodes=, containers that run; found none")
+        topology = brought.mesh(ids)
+    if isinstance(topology, Topology):
+        return None, read_topology(topology, system)
+    return shipped.find(str(topology), "topologies"), read_topology(topology, system)
+
+
 def _runs(given: str | Path | None) -> Path:
     return Path(given or os.environ.get("HARNESS_RUNS") or "runs")
 
 
 def up(
-    topology: str | Path | Topology,
+    topology: str | Path | Topology | None = None,
     *,
+    nodes: brought.Given | None = None,
     system: str | Path | None = None,
     cluster: str | None = None,
     runtime_name: str | None = None,
@@ -47,17 +65,21 @@ def up(
 ) -> Session:
     """Start a cluster and wait until every node is ready; `with` ends it.
 
-    `topology`: a file, the name of a shipped one (`cluster-10`), or a Topology. `system`: the
-    system under test, instead of the topology's: `meshnode`, `serf`, …, a command file, or
-    `module:Class`. `cluster`: its name; None: $HARNESS_CLUSTER, else `main`. `runtime_name`:
-    `auto`, `netns` or `docker`; None: $RUNTIME, else `auto`. `runs`: where run folders go; None:
-    $HARNESS_RUNS, else `runs`. `name`: what the session's folder is called. `workers`: processes
-    that send the load. `seed`: of the loads' schedules. `keep`: the cluster outlives this process.
+    `topology`: a file, the name of a shipped one (`cluster-10`), or a Topology. `nodes`: containers
+    that run already and become its nodes: several, or a mapping with their names; without a
+    topology each is linked with each. `system`: the system under test, instead of the topology's:
+    `meshnode`, `serf`, …, a command file, or `module:Class`. `cluster`: its name; None:
+    $HARNESS_CLUSTER, else `main`. `runtime_name`: `auto`, `netns` or `docker`; None: $RUNTIME, else
+    `auto`. `runs`: where run folders go; None: $HARNESS_RUNS, else `runs`. `name`: what the
+    session's folder is called. `workers`: processes that send the load. `seed`: of the loads'
+    schedules. `keep`: the cluster outlives this process.
     Raises BadFileError, UsageError, NameTakenError, PreflightError, PermissionNeededError,
     UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
     """
-    path = None if isinstance(topology, Topology) else shipped.find(str(topology), "topologies")
-    built = read_topology(topology, system)
+    ids = None if nodes is None else brought.identify(nodes, runtime_name)
+    path, built = _wanted(topology, system, ids)
+    if ids is not None and nodes is not None:
+        path, ids = None, brought.fitted(ids, nodes, built)
     called = state.cluster_name(cluster)
     hold = Hold()
     try:
@@ -68,6 +90,7 @@ def up(
             system=None if system is None else str(system),
             progress=progress,
             held=hold,
+            containers=ids,
         )
         hold.callback(clusters.down, called)
         session = Session(

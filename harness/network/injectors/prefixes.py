@@ -41,11 +41,7 @@ class Blocks:
         """As `Compiler`."""
         self._prefixes, self._regions = prefixes, regions
         self._numbers = {name: int(IPv4Address(address)) for name, address in addresses.items()}
-        self._members: dict[str, list[int]] = {}
-        for name, number in self._numbers.items():
-            self._members.setdefault(regions[name], []).append(number)
-        for members in self._members.values():
-            members.sort()
+        self._sorted = sorted(self._numbers.values())
 
     def apart(
         self,
@@ -105,12 +101,14 @@ class Blocks:
     def _cover(self, kind: Collection[str]) -> Iterator[str]:
         """Yield as few prefixes as hold these nodes of one region and no other node."""
         [region] = {self._regions[name] for name in kind}
-        members, inside = self._members[region], {self._numbers[name] for name in kind}
+        inside = {self._numbers[name] for name in kind}
         waiting = [IPv4Network(self._prefixes[region])]
         while waiting:
             network = waiting.pop()
             first, last = int(network.network_address), int(network.broadcast_address)
-            there = members[bisect_left(members, first) : bisect_left(members, last + 1)]
+            there = self._sorted[
+                bisect_left(self._sorted, first) : bisect_left(self._sorted, last + 1)
+            ]
             count = sum(number in inside for number in there)
             if count and count == len(there):
                 # As nft lists it: one address has no length.

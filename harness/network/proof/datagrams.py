@@ -64,6 +64,7 @@ class Prober:
         self._namespaces, self._addresses = namespaces, addresses
         self._names = {address: name for name, address in addresses.items()}
         self._sockets: dict[str, socket.socket] = {}
+        self._stand: dict[str, int] = {}  # node → the namespace of its socket
         self._by_descriptor: dict[int, tuple[str, socket.socket]] = {}
         self._epoll = select.epoll()
         self._sequence = 0
@@ -114,6 +115,13 @@ class Prober:
             heard.error = f"port {PORT}: {os.strerror(error.errno or 0)}"
 
     def _socket(self, node: str) -> socket.socket:
+        """Return the node's socket, which is in the namespace that it stands in now."""
+        where = os.fstat(self._namespaces[node]).st_ino
+        if self._stand.get(node, where) != where:
+            old = self._sockets.pop(node)
+            self._epoll.unregister(old)
+            del self._by_descriptor[old.fileno()]
+            old.close()
         if node not in self._sockets:
             made = open_socket(
                 self._namespaces[node], socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
@@ -127,7 +135,7 @@ class Prober:
             except BaseException:
                 made.close()
                 raise
-            self._sockets[node] = made
+            self._sockets[node], self._stand[node] = made, where
             self._by_descriptor[made.fileno()] = node, made
             self._epoll.register(made.fileno(), select.EPOLLIN)
         return self._sockets[node]

@@ -1,19 +1,16 @@
-"""A Docker engine of this host, as far as the docker runtime uses it. The only home of the Docker
-SDK.
-"""
+"""A Docker engine of this host, as far as the docker runtime uses it."""
 
 from __future__ import annotations
 
 import io
 import os
 import resource
-import socket
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from harness.errors import HarnessError, PermissionNeededError, UnavailableError
 from harness.runtimes import processes, resident
 from harness.runtimes.docker import entry, image
 from harness.runtimes.docker.labels import LABEL
+from harness.runtimes.docker.sdk import knock, translated
 from harness.runtimes.runtime import Image, Recipe
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
@@ -55,9 +53,9 @@ def connect() -> Engine:
             "the docker runtime needs root: it wires the containers' network itself; `--runtime "
             "netns` does not"
         )
-    _knock(host)
+    knock(host)
     with (
-        _translated(f"be reached at {host}"),
+        translated(f"be reached at {host}"),
         closing(
             docker.APIClient(base_url=host, version="auto", timeout=CONNECT_TIMEOUT_S)
         ) as asking,
@@ -71,40 +69,13 @@ def connect() -> Engine:
             f"kernel {facts.get('KernelVersion')}); "
             f"expected one of root on this very host, {here.nodename} (kernel {here.release})"
         )
-    with _translated(f"be reached at {host}"):
+    with translated(f"be reached at {host}"):
         return Engine(
             docker.APIClient(
                 base_url=host, version="auto", timeout=ENGINE_TIMEOUT_S, num_pools=THREADS
             ),
             host,
         )
-
-
-def _knock(host: str) -> None:
-    """Check that the engine's socket is open before the SDK tries: where it is not, the SDK leaks
-    its own and names no cause.
-    """
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(host.removeprefix("unix://"))
-        except OSError as error:
-            raise UnavailableError(
-                f"no Docker engine answers at {host}: {error.strerror or error}; is dockerd "
-                "running?"
-            ) from error
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn the SDK's errors into UnavailableError, with the engine's own words."""
-    try:
-        yield
-    except docker.errors.APIError as error:
-        raise UnavailableError(
-            f"the Docker engine could not {what}: {error.explanation or error}"
-        ) from error
-    except (docker.errors.DockerException, requests.RequestException) as error:
-        raise UnavailableError(f"the Docker engine could not {what}: {error}") from error
 
 
 class Engine:
@@ -122,7 +93,7 @@ class Engine:
         """Ask for the versions of the engine and its parts: ``engine``, ``containerd``,
         ``runc``.
         """
-        with _translated("say its version"):
+        with translated("say its version"):
             components = {
                 part["Name"].lower(): part["Version"]
                 for part in self._client.version().get("Components", ())
@@ -153,7 +124,7 @@ class Engine:
         """
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         limit = NOFILE_MAX if hard == resource.RLIM_INFINITY else min(NOFILE_MAX, hard)
-        with _translated(f"make the container {name}"):
+        with translated(f"make the container {name}"):
             settings = self._client.create_host_config(
                 network_mode=f"container:{joins}" if joins else "host",
                 cap_add=None if joins else ["SYS_ADMIN"],
@@ -181,7 +152,7 @@ class Engine:
 
     def start(self, container: str, name: str, *, again: bool = False) -> entry.Container:
         """Start a container; `again` waits first until the engine has noticed that it ended."""
-        with _translated(f"start the container {name}"):
+        with translated(f"start the container {name}"):
             if again:
                 self._client.wait(
                     container, condition="not-running", timeout=resident.KILL_TIMEOUT_S
@@ -196,16 +167,38 @@ class Engine:
             said=partial(self._said, container),
         )
 
+    def identity(self) -> str:
+        """Ask for what no other engine is called."""
+        with translated("say who it is"):
+            return str(self._client.info()["ID"])
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """Look at a container, which is told by its id or its name, as ``docker inspect`` does."""
+        with translated(f"look at the container {container}"):
+            return dict(self._client.inspect_container(container))
+
+    def digests(self, image_id: str) -> list[str]:
+        """List the digests by which registries know an image; none where it came from none, or is
+        here no more.
+        """
+        with translated("look at an image"), suppress(docker.errors.ImageNotFound):
+            return list(self._client.inspect_image(image_id)["RepoDigests"] or ())
+        return []
+
     def pid(self, container: str) -> int:
         """Look up the first process of a container as this host sees it; 0 where it has ended."""
-        with _translated("look at a container"):
-            return int(self._client.inspect_container(container)["State"]["Pid"])
+        return int(self.inspect(container)["State"]["Pid"])
+
+    def kill(self, container: str) -> None:
+        """End a container at once, and leave it."""
+        with translated(f"end the container {container[:12]}"):
+            self._client.kill(container)
 
     def exit_code(self, container: str) -> int:
         """Wait until the engine knows how a container's process ended; 128 + n may mean by signal
         n. Raises UnavailableError where that takes too long.
         """
-        with _translated("wait for a container"):
+        with translated("wait for a container"):
             done = self._client.wait(
                 container, condition="not-running", timeout=resident.KILL_TIMEOUT_S
             )
@@ -213,7 +206,7 @@ class Engine:
 
     def changes(self, container: str) -> list[str]:
         """List the files that a container has added to its image or changed of it."""
-        with _translated("look at a container's files"):
+        with translated("look at a container's files"):
             found = {str(one["Path"]) for one in self._client.diff(container) or ()}
         # A folder is listed where anything in it is; and so are the points of its mounts.
         return sorted(
@@ -226,7 +219,7 @@ class Engine:
         """
         with open(descriptor, "wb", buffering=0) as log:
             try:
-                with _translated("follow a container's output"):
+                with translated("follow a container's output"):
                     wanted = {"stream": True, "follow": True, "since": since_s}
                     for chunk in self._client.logs(container, **wanted):
                         log.write(chunk)
@@ -236,11 +229,10 @@ class Engine:
                 raise
 
     def _is_running(self, container: str) -> bool:
-        with _translated("look at a container"):
-            return bool(self._client.inspect_container(container)["State"]["Running"])
+        return bool(self.inspect(container)["State"]["Running"])
 
     def _said(self, container: str) -> str:
-        with _translated("show a container's output"):
+        with translated("show a container's output"):
             return str(
                 self._client.logs(container, tail=processes.LAST_LINES).decode("utf-8", "replace")
             ).strip()
@@ -248,7 +240,7 @@ class Engine:
     def containers(self, labels: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """List the containers with all these labels, running or not: id → (name, cluster)."""
         wanted = [f"{key}={value}" for key, value in labels.items()]
-        with _translated("list containers"):
+        with translated("list containers"):
             found = self._client.containers(all=True, filters={"label": wanted})
         return {
             one["Id"]: (one["Names"][0].lstrip("/"), one["Labels"][LABEL])
@@ -270,7 +262,7 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Kill and remove a container; nothing happens where it is gone."""
-        with _translated(f"remove the container {container[:12]}"):
+        with translated(f"remove the container {container[:12]}"):
             try:
                 self._client.remove_container(container, force=True, v=True)
             except docker.errors.NotFound:
@@ -296,7 +288,7 @@ class Engine:
                         f"answered in {REGISTRY_TIMEOUT_S} s"
                     )
                 origin = "pulled"
-                with _translated(f"pull {reference}"):
+                with translated(f"pull {reference}"):
                     self._client.pull(reference)
             elif (
                 wanted.recipe is Recipe.PYTHON
@@ -311,7 +303,7 @@ class Engine:
                     else "made from this host's program"
                 )
                 self._import(wanted, reference, progress)
-        with _translated(f"look at the image {reference}"):
+        with translated(f"look at the image {reference}"):
             return {
                 "image": reference,
                 "image_id": self._client.inspect_image(reference)["Id"],
@@ -323,7 +315,7 @@ class Engine:
         runs.
         """
         found = self.image(Image(reference, Recipe.REFERENCE), progress)
-        with _translated(f"take the program out of {reference}"):
+        with translated(f"take the program out of {reference}"):
             entrypoint = self._client.inspect_image(found["image_id"])["Config"]["Entrypoint"]
             if not entrypoint:
                 raise UnavailableError(f"the image {reference} names no program that it starts")
@@ -338,7 +330,7 @@ class Engine:
                 self._client.remove_container(made["Id"])
 
     def _has(self, reference: str) -> bool:
-        with _translated(f"look for the image {reference}"):
+        with translated(f"look for the image {reference}"):
             try:
                 self._client.inspect_image(reference)
             except docker.errors.ImageNotFound:
@@ -359,7 +351,7 @@ class Engine:
     def _build(self, name: str, reference: str, progress: Callable[[str], None]) -> bool:
         progress(f"building {reference} on {BASE_IMAGE}")
         try:
-            with tempfile.TemporaryFile() as context, _translated("build the image"):
+            with tempfile.TemporaryFile() as context, translated("build the image"):
                 context.write(image.build_context(name))
                 context.seek(0)
                 for line in self._client.build(
@@ -383,7 +375,7 @@ class Engine:
     def _import(self, wanted: Image, reference: str, progress: Callable[[str], None]) -> None:
         changes = [f"ENV {key}={value}" for key, value in image.ENVIRONMENT.items()]
         repository, tag = reference.split(":")
-        with tempfile.TemporaryDirectory() as scratch, _translated(f"import the image {reference}"):
+        with tempfile.TemporaryDirectory() as scratch, translated(f"import the image {reference}"):
             root = Path(scratch) / "root.tar"
             image.write_root(wanted, root, Path(scratch), progress)
             progress(f"importing {root.stat().st_size / 1e6:.0f} MB as {reference}")

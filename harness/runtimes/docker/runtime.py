@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, suppress
@@ -24,7 +23,7 @@ from harness.kernel import accounts
 from harness.kernel.accounts import Account
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, zygote
-from harness.runtimes.docker import entry, image, labels
+from harness.runtimes.docker import entry, image, labels, output
 from harness.runtimes.docker.engine import THREADS, Engine, connect
 from harness.runtimes.runtime import Cost, Ending, Image, Place, Process, Running
 from harness.runtimes.zygote import Zygote
@@ -279,14 +278,6 @@ class DockerRuntime(processes.HostProcesses):
             lambda place, process, running: started(self._register(place, process, running)),
         )
 
-    def _copy_output(
-        self, engine: Engine, container: entry.Container, place: Place, log: int
-    ) -> None:
-        try:
-            engine.copy_output(container.id, log, container.started_s)
-        except (HarnessError, OSError) as error:
-            self._troubles.append(f"the log of node {place.node.name} lacks its end: {error}")
-
     def _create(
         self,
         name: str,
@@ -361,10 +352,8 @@ class DockerRuntime(processes.HostProcesses):
                 f"node {name} is not in its own network namespace: it would have run in another "
                 "network, and was not let"
             )
-        threading.Thread(
-            target=self._copy_output,
-            args=(self._running_engine, container, place, processes.open_log(place)),
-            name=f"log-{name}",
-            daemon=True,
-        ).start()
+        output.follow(
+            *(self._running_engine, container.id, container.started_s, place),
+            self._troubles.append,
+        )
         return Running(node=name, pid=pid, pidfd=pidfd, container=container.id)

@@ -59,6 +59,7 @@ class Command(driven.Driven):
         self.ports = self._file.start.ports
         self.metrics, self.unpromised = self._file.metrics, self._file.exempt
         self.wipes = self._file.start.state is State.WIPE
+        self.starts = bool(self._file.start.argv)
         self._progress: Callable[[str, int, int], None] = lambda *_: None
         self._path, self._kept = path, dict[str, str]()
         kinds = self._file.received.kinds if self._file.received is not None else {}

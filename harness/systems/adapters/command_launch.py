@@ -80,7 +80,8 @@ def launches(
     BadFileError, NodeStartError.
     """
     secrets, order = given.unveiled(), {place.node.name: place for place in places}
-    program = _program(given)
+    is_run = bool(given.start.argv) and not any(place.container for place in places)
+    program = _program(given) if is_run else ""
     _require_programs(given)
     for place in places:
         driven.options(given.name, place, {})
@@ -128,6 +129,8 @@ def _process(given: CommandFile, place: Place, program: str, values: Mapping[str
         file = place.directory / each.name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(filled(each.text, values))
+    if not program:  # it runs in its container already
+        return Process(argv=(), image=Image(place.container or "", Recipe.REFERENCE))
     _, *arguments = (filled(each, values) for each in given.start.argv)
     return Process(
         argv=(_path(given, place, program), *arguments),

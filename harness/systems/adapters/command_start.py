@@ -38,6 +38,7 @@ PEER_FIELDS = ("peer", "peer_name", "peer_address", "peer_prepared")
 UP = "up"  # of all others those that are up: a node that is not can answer nobody
 WITH = ("entrances", "peers", "all", UP)
 MODULE = re.compile(r"[^@\s]+@v\d+\.\d+\.\d+[\w.+-]*")  # of Go
+OF_A_PROGRAM = ("argv", "image", "environment", "build", "placement")  # that is started
 RESERVED = ("log", "control.sock")  # the harness's own in a node's folder
 
 
@@ -65,7 +66,7 @@ class Join:
 class Start:
     """How a node is started."""
 
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = ()  # empty: the nodes are containers that a program brings
     files: tuple[str, ...] = ()  # copied into each node's folder, which the node is run in
     written: tuple[File, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +83,13 @@ class Start:
 
 def read(table: Table, folder: Path, ways: Ways) -> Start:
     """Read ``[start]``. Raises BadFileError."""
-    argv = exec_argv(table, "argv", OF_A_START, ways)
+    is_brought = table.take("brought", bool, False)
+    argv = () if is_brought else exec_argv(table, "argv", OF_A_START, ways)
+    if says := [key for key in OF_A_PROGRAM if key in table and is_brought]:
+        raise BadFileError(
+            f"{table.where}.brought: the nodes run already, as containers that a program brings; "
+            f"expected no {says[0]}, which is of a program that is started"
+        )
     files = tuple(table.texts("files"))
     for name in files:
         if not (folder / name).is_file():
@@ -96,7 +103,7 @@ def read(table: Table, folder: Path, ways: Ways) -> Start:
         files=files,
         written=_written(table, folder, may, {Path(name).name for name in files}),
         image=image,
-        build=_build(table, argv[0], image, folder),
+        build=_build(table, argv[0] if argv else "", image, folder),
         pod=placement == "pod",
         environment={
             key: fields(

@@ -34,6 +34,7 @@ class Driven:
     budget: str | None = None
     keeps_links = False
     wipes = False
+    starts = True
     options: Collection[str] | None = None
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()

@@ -40,6 +40,7 @@ class Meshnode:
     budget = "demo"
     keeps_links = True
     wipes = False
+    starts = True
     options: Collection[str] | None = frozenset(OPTIONS)
     ports = (PORT,)
     exempt: Mapping[str, str] = {}

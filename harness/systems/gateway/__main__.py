@@ -1,9 +1,10 @@
 """``python -m harness.systems.gateway SETTINGS`` serves until standard input ends.
 
 Lines of standard input say which nodes are about to start (``expect node-3:1024``, the bytes of its
-log so far) or gone. Settings, JSON: ``{"adapter", "notify", "state", "nodes": [{"name", "region",
-"options", "address", "directory", "namespace"}], "stalls"}``; namespaces and ``stalls``
-(stalls.py) are descriptors that this process inherits.
+log so far) or gone, and whose namespace is another one now (``moved 17``, its descriptor).
+Settings, JSON: ``{"adapter", "notify", "state", "nodes": [{"name", "region", "options", "address",
+"directory", "namespace", "container"}], "stalls"}``; namespaces and ``stalls`` (stalls.py) are
+descriptors that this process inherits.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.kernel import priority
+from harness.kernel.descriptors import renew
 from harness.runtimes.runtime import Place
 from harness.systems import adapters
 from harness.systems.adapter import DrivenAdapter
@@ -42,6 +44,7 @@ async def serve(settings: dict[str, Any]) -> None:
             address=each["address"],
             directory=Path(each["directory"]),
             namespace=each["namespace"],
+            container=each["container"],
         )
         for index, each in enumerate(settings["nodes"])
     ]
@@ -58,6 +61,9 @@ async def serve(settings: dict[str, Any]) -> None:
     watching = asyncio.create_task(stalls.watch(settings["stalls"]))
     while line := (await commands.readline()).decode().split():
         word, *names = line
+        if word == "moved":
+            renew(map(int, names))
+            continue
         for each in names:
             name, _, log_from = each.partition(":")
             if word == "expect":

@@ -47,6 +47,7 @@ class Gateway:
                     "address": place.address,
                     "directory": str(place.directory),
                     "namespace": place.namespace,
+                    "container": place.container,
                 }
                 for place in places
             ],
@@ -86,6 +87,15 @@ class Gateway:
     def gone(self, names: Iterable[str]) -> None:
         """Tell the gateway that these nodes have ended, or are about to."""
         self._say("gone", names)
+
+    def moved(self, places: Iterable[Place]) -> None:
+        """Tell the gateway that these nodes stand in other namespaces, which their descriptors here
+        are of.
+        """
+        numbers = [str(place.namespace) for place in places]
+        self._say("moved", numbers)
+        if self.scraper is not None:
+            self.scraper.moved(numbers)
 
     def stalls(self) -> list[tuple[int, int]]:
         """Return when the gateway stood still, since the last call: from, to (CLOCK_MONOTONIC

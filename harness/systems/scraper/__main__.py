@@ -2,8 +2,9 @@
 
 The first line of standard input are settings, JSON: ``{"nodes": [{"namespace", "url"}],
 "only"}``; namespaces are descriptors that this process inherits. Then comes ``begin T0_NS`` where a
-run begins, and ``end`` where it ends. Standard output, a line a page, JSON: ``node``, ``at_ns``
-(asked), ``took_ns``, ``bytes``, ``error`` (empty: it is believed), ``new`` (series that were never
+run begins, ``end`` where it ends, and ``moved 17`` where that descriptor is of another namespace
+now. Standard output, a line a page, JSON: ``node``, ``at_ns`` (asked), ``took_ns``, ``bytes``,
+``error`` (empty: it is believed), ``new`` (series that were never
 told before, with their types), ``series`` (numbers of these, in order), ``values``; and ``null``
 where a run has ended.
 """
@@ -18,6 +19,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.kernel import priority
+from harness.kernel.descriptors import renew
 from harness.systems.scraper.page import TEXT_BYTES_MAX, Page, PageError, Reader
 from harness.systems.transports.http import Http
 
@@ -100,6 +102,9 @@ async def serve() -> None:
     settings = json.loads(await commands.readline())
     run: Run | None = None
     while words := (await commands.readline()).decode().split():
+        if words[0] == "moved":
+            renew(map(int, words[1:]))
+            continue
         if run is not None:
             for task in run.tasks:
                 task.cancel()

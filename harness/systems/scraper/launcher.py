@@ -71,6 +71,10 @@ class Scraper:
             self._failed("the scraper, which asks nodes for their metrics, did not stop")
         self._heard = None
 
+    def moved(self, numbers: Sequence[str]) -> None:
+        """Tell the scraper that these descriptors of ours are of other namespaces now."""
+        self._say(f"moved {' '.join(numbers)}")
+
     def _is_over(self) -> None:
         with self._telling:
             heard, self._heard = self._heard, None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
+
 import pytest
 
 from harness.control.progress import nobody
@@ -18,9 +20,11 @@ class Fabric:
     """Joins one node after another; `breaks`: all but the first two."""
 
     def __init__(self, *, breaks=False):
-        self.breaks, self.joined, self.wires = breaks, [], []
+        self.breaks, self.joined, self.wires, self.regions = breaks, [], [], {}
 
-    def make(self, nodes):
+    def make(self, nodes, grounds):
+        assert not grounds
+        self.regions = {"default": IPv4Network("198.18.0.0/29")}
         self.wires = [
             Wire(node=node.name, address=f"198.18.0.{index + 1}", namespace=-1, ifindex=index)
             for index, node in enumerate(nodes)
@@ -42,6 +46,9 @@ class Runtime:
 
     def __init__(self):
         self.found, self.network = {}, None
+
+    def ground(self, _moved):
+        return {}
 
     def start(self, launches, *_):
         for place, _ in launches:

@@ -274,3 +274,39 @@ def test_the_guides_parts_of_files_are_good(folder):
     for part in parts:
         lacking = "".join(text for key, text in BASE.items() if key not in part)
         assert read(folder, lacking + part).send
+
+
+BROUGHT = """
+[start]
+brought = true
+joined = { line = { to = "127.0.0.1:7000", say = "MEET" } }
+[ready]
+tcp = "127.0.0.1:7000"
+[send.broadcast]
+http = { url = "http://127.0.0.1:7000/b", body = "{payload}" }
+[received]
+log = "^got "
+"""
+
+
+def test_nodes_that_are_brought_are_not_started(tmp_path):
+    """Neither by a file that starts none, nor by one that would start others."""
+    brought, other = tmp_path / "mine.toml", tmp_path / "other.toml"
+    brought.write_text(BROUGHT)
+    other.write_text(BROUGHT.replace("brought = true", 'argv = ["./not-here"]'))
+    assert [Command(file).starts for file in (brought, other)] == [False, True]
+    place = Place(
+        node=Node(name="a"),
+        index=0,
+        address="172.18.0.2",
+        directory=tmp_path / "a",
+        namespace=0,
+        container="mine",
+    )
+    topology = Topology(name="t", nodes=(place.node,), links=frozenset())
+    for file in (brought, other):
+        [(_, process)] = Command(file).prepare(topology, [place], tmp_path)
+        assert process.argv == ()
+    brought.write_text(BROUGHT.replace("brought = true", 'brought = true\nimage = "x"'))
+    with pytest.raises(BadFileError, match=r"start.brought: .* expected no image"):
+        Command(brought)
