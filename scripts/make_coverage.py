@@ -18,11 +18,12 @@ from harness.scenario.budget import Row
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "coverage.md"
-BUDGETS = ("meshara", "opendht", "serf", "libp2p", "micro", "project")
+BUDGETS = ("meshara", "opendht", "serf", "libp2p", "redis", "micro", "project")
 MEASURED_BY = {
     "opendht": "`harness run opendht`",
     "serf": "`harness run serf`",
     "libp2p": "`harness run libp2p`",
+    "redis": "`harness run redis`",
     "micro": "`make bench-micro`",
     "project": "`make bench-project`",
 }

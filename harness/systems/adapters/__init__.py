@@ -15,6 +15,7 @@ TABLE = {
     "opendht": "harness.systems.adapters.opendht:OpenDht",
     "serf": "harness.systems.adapters.serf:Serf",
     "libp2p": "systems/libp2p.toml",
+    "redis": "systems/redis.toml",
 }
 
 
