@@ -72,13 +72,14 @@ class Mistake:
         return text.replace(self.instead_of, self.found)
 
     def lacks(self, said: str) -> list[str]:
-        """The parts of what is said that are not there, in their order."""
-        parts = [each.strip() for each in self.says.split(LEFT_OUT)]
-        flat, lacking = " ".join(said.split()), []
-        for each in parts:
-            before, _, after = flat.partition(each)
-            lacking += [each] if before == flat and each else []
-            flat = after or flat
+        """The parts of what is said that are not there, in their order; numbers may be others."""
+        rest, lacking = _plain(said), []
+        for part_ in (_plain(each.strip(" `")) for each in self.says.split(LEFT_OUT)):
+            _, found, after = rest.partition(part_) if part_ else ("", part_, rest)
+            if found or not part_:
+                rest = after
+            else:
+                lacking.append(part_)
         return lacking
 
 
