@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from harness.cli import main
 from harness.errors import UsageError
 from harness.experiments import validation
+from harness.runtimes import compiled
 from harness.systems import adapters, example
 from harness.systems.adapters import command_file
 
@@ -93,9 +95,11 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     assert "cannot be written" in done.output
 
 
-def test_redis_comes_along_as_a_command_file():
+def test_redis_comes_along_as_a_command_file(tmp_path, monkeypatch):
+    (tmp_path / "redis-server").touch(0o755)  # nothing is started
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     redis = adapters.named("redis")
     assert (redis.name, redis.budget, redis.ports) == ("redis", "redis", (6379,))
     assert "dht_put" not in redis.exempt  # its replicas tell what they store
-    file = validation.validate(adapters.compiled.shipped("systems/redis.toml"))
+    file = validation.validate(compiled.shipped("systems/redis.toml"))
     assert "redis can do broadcast, dht_get, dht_put, private_message" in file.sentence

@@ -182,7 +182,8 @@ def test_a_system_is_a_name_a_file_or_a_class(tmp_path):
     (tmp_path / "mynode.toml").write_text(GOOD)
     assert adapters.named(str(tmp_path / "mynode.toml")).operations == {Operation.BROADCAST}
     with pytest.raises(
-        UsageError, match="expected one of meshnode, opendht, serf, libp2p, redis, or module:attribute"
+        UsageError,
+        match="expected one of meshnode, opendht, serf, libp2p, redis, or module:attribute",
     ):
         adapters.named("nobody")
     with pytest.raises(BadFileError, match="no such file"):
