@@ -109,6 +109,7 @@ def _run(line: str, cwd: Path) -> None:
 def section(results: list[dict[str, Any]]) -> str:
     """The last time on each runtime: each step until the first verdict, and beyond."""
     last = {result["runtime"]: result for result in results}
+    installed = [result["steps"][0]["seconds"] for result in results]
     lines = [
         "## The clean room (`make evidence-clean-room`)",
         "",
@@ -116,6 +117,8 @@ def section(results: list[dict[str, Any]]) -> str:
         "`redis-server`, and [the guide](your-own-node.md#ten-minutes-with-redis) played word by",
         "word; nothing of the repository is on the path. To read it as far as the first verdict",
         f"takes {_words() / READ_PER_MINUTE:.1f} minutes ({_words():,} words, 200 a minute).",
+        "Other work kept the host busy, and differently each time: to install alone took",
+        f"{min(installed):.0f} to {max(installed):.0f} seconds.",
     ]
     for runtime, result in last.items():
         machine, typed = _until_verdict(result)
@@ -124,13 +127,20 @@ def section(results: list[dict[str, Any]]) -> str:
             "",
             f"**{runtime}** ({result['at']}): the first verdict after **{minutes:.1f} minutes** of",
             f"the machine. Who types what is shown and does not paste it needs {more:.0f} more (40",
-            f"words a minute, {typed:,} characters).",
+            f"words a minute, {typed:,} characters).{_earlier(results, result)}",
             "",
             "| step | seconds | what came of it |",
             "|---|---|---|",
         ]
         lines += [_line(step) for step in result["steps"]]
     return "\n".join([*lines, "", *ANNOYED])
+
+
+def _earlier(results: list[dict[str, Any]], last: dict[str, Any]) -> str:
+    """What it took on the same runtime before."""
+    before = [one for one in results if one["runtime"] == last["runtime"] and one is not last]
+    minutes = ", ".join(f"{_until_verdict(one)[0] / 60:.1f}" for one in before)
+    return f" Earlier: {minutes}." if before else ""
 
 
 def _words() -> int:
