@@ -51,19 +51,20 @@ def _is_of_the_environment(option: str) -> bool:
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 @click.option(
     "--system",
+    "own",  # no system under test: $SYSTEM is not heard
     metavar="NAME",
     help="Write a command file to begin with instead: NAME.toml, for a system of your own, and the "
     "small node that it starts until you put your program in its place.",
 )
 @json_option
-def init(folder: Path, *, system: str | None, as_json: bool) -> None:
+def init(folder: Path, *, own: str | None, as_json: bool) -> None:
     """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default:
     here), or write a command file there.
     """
-    made = shipped.copy_to(folder) if system is None else example.write(system, folder)
+    made = shipped.copy_to(folder) if own is None else example.write(own, folder)
     if as_json:
         print_json({"version": 1, "folder": str(folder.resolve()), "files": list(map(str, made))})
-    elif system is None:
+    elif own is None:
         click.echo(
             f"{len(made)} files copied into {folder.resolve()}. Next: harness up cluster-10 && "
             "locust"

@@ -66,6 +66,12 @@ def test_a_file_that_is_there_is_never_overwritten(tmp_path):
     assert not (tmp_path / "other.toml").exists()
 
 
+def test_the_system_under_test_is_none_that_is_written(tmp_path):
+    done = CliRunner().invoke(main, ["init", str(tmp_path)], env={"SYSTEM": "my-node"})
+    assert "files copied" in done.output
+    assert not (tmp_path / "my-node.toml").exists()
+
+
 def test_a_second_system_shares_the_node(tmp_path):
     example.write("one", tmp_path)
     example.write("two", tmp_path)
