@@ -9,7 +9,7 @@ export RUNTIME SYSTEM HARNESS_CLUSTER
 # Some machines forbid Python to keep what it compiled: then each of thousands of processes compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p test-nats ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p test-nats ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-clean-room evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -115,8 +115,11 @@ evidence-soak: setup  ## A soak of two hours with a leak in each of three nodes,
 evidence-generated: setup  ## Thirty scenarios that nobody wrote, played on ten nodes: healthy afterwards, and nothing left (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_generated.py
 
-evidence-systems: setup  ## OpenDHT, Serf, rust-libp2p and NATS under a partition, churn and a crash: what was found (45 minutes at most; goes on where it stopped)
+evidence-systems: setup  ## OpenDHT, Serf, rust-libp2p, NATS and Redis under a partition, churn and a crash: what was found (45 minutes at most; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_systems.py
+
+evidence-clean-room: setup  ## The guide to your own node, typed word by word into an empty folder with our wheels alone: minutes to the first verdict (five minutes)
+	@$(BIN)/python scripts/evidence_clean_room.py
 
 evidence-compare: setup  ## Comparisons of a pool of real runs: A/A, nodes that are 25 % and 8 % slower (45 minutes at most a time; goes on where it stopped)
 	@$(BIN)/python scripts/evidence_compare.py

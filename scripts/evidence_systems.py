@@ -1,6 +1,6 @@
-"""OpenDHT, Serf, rust-libp2p and NATS, which nobody here wrote, under a partition, churn and a
-crash: what each run found, whatever it was. `make evidence-systems` (at most 45 minutes a time; it
-goes on where it stopped), `python scripts/evidence_systems.py [SCENARIO …]`.
+"""OpenDHT, Serf, rust-libp2p, NATS and Redis, which nobody here wrote, under a partition, churn and
+a crash: what each run found, whatever it was. `make evidence-systems` (at most 45 minutes a time;
+it goes on where it stopped), `python scripts/evidence_systems.py [SCENARIO …]`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from evidence_clean import played
 from evidence_record import Record
 
-SYSTEMS = ("opendht", "serf", "libp2p", "nats")
+SYSTEMS = ("opendht", "serf", "libp2p", "nats", "redis")
 SHIPPED = Path(__file__).parent.parent / "scenarios"
 FAULTS = ("partition-heal", "churn", "crash-restart")
 NAMES = [f"{system}-{fault}" for system in SYSTEMS for fault in FAULTS]
@@ -54,7 +54,7 @@ def section(results: list[dict[str, Any]]) -> str:
         "## Other systems under a partition, churn and a crash (`make evidence-systems`)",
         "",
         "Ten nodes, netns; the last run of each of `scenarios/opendht-*.toml`, `serf-*.toml`,",
-        "`libp2p-*.toml`, `nats-*.toml`.",
+        "`libp2p-*.toml`, `nats-*.toml`,\n`redis-*.toml`.",
         "MEASURED: nobody promises it. Findings that every run is held to are named where they are",
         "neither PASS nor MEASURED. *No verdict*: it did not come about, so on a host that others",
         "kept so busy that no node was ready in time.",

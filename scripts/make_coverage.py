@@ -18,12 +18,13 @@ from harness.scenario.budget import Row
 
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "coverage.md"
-BUDGETS = ("meshara", "opendht", "serf", "libp2p", "nats", "micro", "project")
+BUDGETS = ("meshara", "opendht", "serf", "libp2p", "nats", "redis", "micro", "project")
 MEASURED_BY = {
     "opendht": "`harness run opendht`",
     "serf": "`harness run serf`",
     "libp2p": "`harness run libp2p`",
     "nats": "`harness run nats`",
+    "redis": "`harness run redis`",
     "micro": "`make bench-micro`",
     "project": "`make bench-project`",
 }

@@ -55,6 +55,7 @@ LANES = {
     "profiles": files("root", "memory_profiles", "metrics", "profiles"),
     "conditions": files("root", "bad_ends", "conditions"),
     "followed": files("root", "command_files", "deaths", "follow", "python"),
+    "guide": files("root", "guide", "kinds"),
     "liars": files("root", "liars", "other_system", "told", "wrapped"),
     "sabotage": files("root", "network_sabotage", "sabotage_fuzz"),
     "generated": files("root", "cluster_recording", "generated", "until"),

@@ -1,4 +1,4 @@
-"""``check`` and ``init``: validate the files that a user writes, copy those that are shipped."""
+"""``check`` and ``init``: validate the files that a user writes, write some to begin with."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from harness.cli.shared import json_option, print_json, system_option
 from harness.scenario import shipped
+from harness.systems import example
 
 
 @click.command()
@@ -48,15 +49,25 @@ def _is_of_the_environment(option: str) -> bool:
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
+@click.option(
+    "--system",
+    "own",  # no system under test: $SYSTEM is not heard
+    metavar="NAME",
+    help="Write a command file to begin with instead: NAME.toml, for a system of your own, and the "
+    "small node that it starts until you put your program in its place.",
+)
 @json_option
-def init(folder: Path, *, as_json: bool) -> None:
+def init(folder: Path, *, own: str | None, as_json: bool) -> None:
     """Copy topologies, scenarios, budgets, locustfiles and locust.conf into FOLDER (default:
-    here).
+    here), or write a command file there.
     """
-    copied = shipped.copy_to(folder)
+    made = shipped.copy_to(folder) if own is None else example.write(own, folder)
     if as_json:
-        print_json({"version": 1, "folder": str(folder.resolve()), "files": list(map(str, copied))})
-        return
-    click.echo(
-        f"{len(copied)} files copied into {folder.resolve()}. Next: harness up cluster-10 && locust"
-    )
+        print_json({"version": 1, "folder": str(folder.resolve()), "files": list(map(str, made))})
+    elif own is None:
+        click.echo(
+            f"{len(made)} files copied into {folder.resolve()}. Next: harness up cluster-10 && "
+            "locust"
+        )
+    else:
+        click.echo(f"written: {', '.join(map(str, made))}. Next: harness check {made[0]}")

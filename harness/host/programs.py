@@ -69,6 +69,9 @@ PROGRAMS: dict[str, Program] = {
     ),
     "dhtnode": Program(names=("dhtnode",), needed_for="the system opendht", get=_debian("dhtnode")),
     "serf": Program(names=("serf",), needed_for="the system serf", get=_debian("serf")),
+    "redis-server": Program(
+        names=("redis-server",), needed_for="the system redis", get=_debian("redis-server")
+    ),
     "cargo": Program(
         names=("cargo",),
         needed_for="building the system libp2p, once (`harness run libp2p`)",

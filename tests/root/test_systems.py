@@ -144,8 +144,8 @@ def test_what_a_system_cannot_do_is_said_before_anything_starts(desk):
     done = desk.harness("up", "eight.toml", "--system", "nobody")
     assert done.returncode == 64
     assert (
-        "expected one of meshnode, opendht, serf, libp2p, nats, or module:attribute of your own; "
-        "found 'nobody'" in done.stderr
+        "expected one of meshnode, opendht, serf, libp2p, nats, redis, or module:attribute of your "
+        "own; found 'nobody'" in done.stderr
     )
 
 

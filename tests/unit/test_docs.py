@@ -46,9 +46,11 @@ def fences(page: Path) -> list[str]:
 
 
 def codes(page: Path) -> list[str]:
-    """What stands in backticks, a text each, and the lines of fences."""
+    """What stands in backticks, a text each, and the lines of fences, of what is typed without its
+    prompt.
+    """
     spans = re.findall(r"`([^`]+)`", FENCE.sub("", page.read_text()))
-    lines = [line for fence in fences(page) for line in fence.splitlines()]
+    lines = [line.removeprefix("$ ") for fence in fences(page) for line in fence.splitlines()]
     return [" ".join(span.split()) for span in spans] + lines
 
 

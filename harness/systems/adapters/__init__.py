@@ -16,6 +16,7 @@ TABLE = {
     "serf": "harness.systems.adapters.serf:Serf",
     "libp2p": "systems/libp2p.toml",
     "nats": "systems/nats.toml",
+    "redis": "systems/redis.toml",
 }
 
 

@@ -23,6 +23,7 @@ from harness.systems.adapters.command_answers import (
     named_in,
     read_value,
     refused,
+    shown,
 )
 from harness.systems.adapters.command_asker import Asker, NotAskedError
 from harness.systems.adapters.command_asks import HelperReports, HttpAsk, LineAsk, LogAsk, TcpAsk
@@ -157,8 +158,9 @@ class Driver:
                 await self._asker.accepts(to)
                 return ""
             case ask:
-                succeeded, said = await self._asker.agreed(ask, self._file.ready.ok, self._values)
-                return "" if succeeded else f"not yet: {said[:80].strip()}"
+                ok = self._file.ready.ok
+                succeeded, said = await self._asker.agreed(ask, ok, self._values)
+                return "" if succeeded else f"not yet: {shown(said, ok)}"
 
     async def _found(self, pattern: re.Pattern[str]) -> None:
         if not self._said_ready:  # a log says it once a life

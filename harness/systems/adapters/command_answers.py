@@ -16,6 +16,7 @@ HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 ID_CHARACTERS = 32
 KEY_CHARACTERS = 64
 BASE64 = re.compile(r"[A-Za-z0-9+/]{43,}={0,2}")  # of an id as text, and more
+SHOWN = 80  # characters of an answer
 WORD = re.compile(r"[A-Za-z0-9_.-]+")  # a node's name or address
 
 
@@ -57,6 +58,12 @@ def named_in(line: str, names: Mapping[str, bytes]) -> list[bytes]:
 def others(line: str, names: Mapping[str, bytes], own: bytes) -> list[bytes]:
     """Return the nodes that a line names beside its own."""
     return [each for each in named_in(line, names) if each != own]
+
+
+def shown(said: str, ok: str | None) -> str:
+    """Show in one line what a node answered, and the pattern that it should have matched."""
+    text = " ".join(said.split())[:SHOWN] or "nothing"
+    return text if ok is None else f"{text} (expected {ok!r})"
 
 
 def refused(request: Request, ask: Ask, said: str) -> Outcome:

@@ -10,11 +10,12 @@ from harness.errors import BadFileError
 from harness.runtimes.runtime import Place
 
 OF_A_NODE = ("name", "index", "address", "directory")
-OF_A_START = (*OF_A_NODE, "peers", "entrances", "all", "count", "prepared")
+OF_THE_CLUSTER = ("count", "first_address")
+OF_A_START = (*OF_A_NODE, "peers", "entrances", "all", *OF_THE_CLUSTER, "prepared")
 # What a program is given that runs before any node starts: nothing is prepared yet. `folder` is of
 # this host, where the command file lies.
 OF_A_PREPARATION = (*(name for name in OF_A_START if name != "prepared"), "folder")
-OF_ASKING = (*OF_A_NODE, "count", "prepared", "folder")
+OF_ASKING = (*OF_A_NODE, *OF_THE_CLUSTER, "prepared", "folder")
 OF_A_HELPER = (*OF_A_START, "folder")
 OF_A_JOIN = (*OF_A_HELPER, "peer", "peer_name", "peer_address", "peer_prepared")
 OF_AN_OPERATION = (

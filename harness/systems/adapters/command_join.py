@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from harness.runtimes.runtime import Place
+from harness.systems.adapters.command_answers import SHOWN, shown
 from harness.systems.adapters.command_asker import GONE, Asker
 from harness.systems.adapters.command_fields import as_peers, of_place
 from harness.systems.adapters.command_launch import Around
@@ -13,7 +14,6 @@ from harness.systems.adapters.command_start import UP, Join, Start
 
 ATTEMPT_S = 60.0  # that one question may take
 AGAIN_S = 0.3  # from one that was not agreed to to the next
-SHOWN = 80  # characters of an answer
 
 
 class Joining:
@@ -89,5 +89,5 @@ class Joining:
         except TimeoutError:
             return f"no answer within {ATTEMPT_S:g} s"
         except GONE as error:
-            return f"{str(error)[:SHOWN] or type(error).__name__}"
-        return "" if agreed else f"the node answered: {' '.join(said.split())[:SHOWN] or 'nothing'}"
+            return str(error)[:SHOWN] or type(error).__name__
+        return "" if agreed else f"the node answered: {shown(said, join.send.ok)}"

@@ -53,9 +53,10 @@ class Around:
     def values(
         self, place: Place, order: Mapping[str, Place], given: CommandFile
     ) -> dict[str, str]:
-        """Return all fields of a node's start."""
+        """Return all fields of a node's start. `order`: name → node, as the topology has them."""
         return of_place(place, self.prepared) | {
             "count": str(len(order)),
+            "first_address": next(iter(order.values()), place).address,
             "folder": str(given.folder.resolve()),
             **{
                 word: as_peers(

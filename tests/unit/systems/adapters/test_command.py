@@ -241,7 +241,7 @@ def test_a_node_joins_once_all_are_up_and_is_asked_until_it_agrees(tmp_path, mon
 
     (said, up), _ = spoken(tmp_path, told_to(heard, answers), scene)
     assert said[0] == "up; 1 of 2 nodes are"
-    assert "joining, step 1: the node answered: BUSY" in said
+    assert "joining, step 1: the node answered: BUSY (expected '^OK')" in said
     assert [each for each in heard if each != "PING"] == [
         "MEET 198.18.0.2",
         "MEET 198.18.0.2",

@@ -183,7 +183,7 @@ def test_a_system_is_a_name_a_file_or_a_class(tmp_path):
     assert adapters.named(str(tmp_path / "mynode.toml")).operations == {Operation.BROADCAST}
     with pytest.raises(
         UsageError,
-        match="expected one of meshnode, opendht, serf, libp2p, nats, or module:attribute",
+        match="expected one of meshnode, opendht, serf, libp2p, nats, redis, or module:attribute",
     ):
         adapters.named("nobody")
     with pytest.raises(BadFileError, match="no such file"):

@@ -213,6 +213,14 @@ def test_files_are_filled_in_and_nothing_runs_in_a_rehearsal(folder):
     assert not any("correct horse" in text for text in system.kept().values())
 
 
+def test_every_node_knows_the_first_one(folder):
+    """In what it is started with, and in what it is asked, whatever its neighbours are."""
+    made = read(folder, GOOD.replace("AUTH {password}", "AUTH {first_address}"))
+    order = {place.node.name: place for place in places(folder)}
+    for place in order.values():
+        assert command_launch.Around().values(place, order, made)["first_address"] == "198.18.0.1"
+
+
 def test_a_budget_that_is_not_there_keeps_no_cluster_from_starting(folder):
     """Another may judge; where none does, the run says so."""
     read(folder, 'budget = "gone.toml"\n' + GOOD)
@@ -267,7 +275,7 @@ BASE = {
 def test_the_guides_parts_of_files_are_good(folder):
     parts = [
         block
-        for block in re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+        for block in re.findall(r"```toml\n(?!# \S+\.toml\n)(.*?)```", PAGE.read_text(), re.DOTALL)
         if "[connection]" in block or "[[start.joined]]" in block or "[secrets]" in block
     ]
     assert len(parts) == 6
