@@ -1,5 +1,5 @@
-"""Lanes hold every test once. Beside the quiet ones run a night and what yields at most, and what
-yields starts no clusters.
+"""Lanes hold every test once. Beside the quiet ones run a night and what yields at most, beside
+those that are alone nothing, and what yields starts no clusters.
 """
 
 from __future__ import annotations
@@ -41,11 +41,17 @@ def files(command: list[str]) -> set[Path]:
 
 
 def layers_of(lanes, name):
-    """The lanes of all rounds but those of the quiet ones, which run tests of others' files, and
-    of the night.
-    """
-    rounds = lanes.ROUNDS[name]
-    return [lane for each in rounds for key, lane in each.items() if key not in ("quiet", "night")]
+    """The lanes but the night and those of some tests of files that other lanes hold."""
+    others = ("quiet", "alone", "night")
+    return [lane for each in lanes.ROUNDS[name] for key, lane in each.items() if key not in others]
+
+
+def marked(mark):
+    """The files of tests that bear a mark."""
+    every = {file for layer in LAYERS for file in (ROOT / "tests" / layer).rglob("test_*.py")}
+    found = {one for one in every - {Path(__file__)} if f"pytest.mark.{mark}" in one.read_text()}
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("name", ["all", "ci"])
@@ -53,20 +59,23 @@ def test_every_test_is_in_one_lane(lanes, name):
     held = Counter(file for lane in layers_of(lanes, name) for file in files(lane))
     every = {file for layer in LAYERS for file in (ROOT / "tests" / layer).rglob("test_*.py")}
     assert held == Counter(every | {ROOT / "tests" / "test_architecture.py"})
-    alone = files(lanes.ROUNDS[name][-1]["quiet"])
-    others = every - {Path(__file__)}
-    marked = {file for file in others if "pytest.mark.quiet" in file.read_text()}
-    assert marked
-    assert marked <= alone
+    *_, quiet, alone = lanes.ROUNDS[name]
+    assert marked("quiet") <= files(quiet["quiet"])
+    assert marked("alone") <= files(alone["alone"])
+    rest = f"{lanes.QUIET[1]} and not {lanes.ALONE[1]}"
+    started = [lane for lane in layers_of(lanes, name) if marked("quiet") & files(lane)]
+    assert all(f"not {rest}" in lane for lane in started)
 
 
 def test_beside_the_quiet_ones_there_is_nothing_or_a_night_and_what_yields(lanes):
-    assert list(lanes.ROUNDS["all"][-1]) == ["quiet"]
-    last = lanes.ROUNDS["ci"][-1]
-    beside = {name for name, lane in last.items() if lane[: len(lanes.YIELDING)] != lanes.YIELDING}
+    *_, quiet, alone = lanes.ROUNDS["all"]
+    assert (list(quiet), list(alone)) == (["quiet"], ["alone"])
+    first, quiet, alone = lanes.ROUNDS["ci"]
+    beside = {name for name, lane in quiet.items() if lane[: len(lanes.YIELDING)] != lanes.YIELDING}
     assert beside == {"night", "quiet"}
-    assert files(last["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
-    assert [*lanes.YIELDING, *lanes.LINT] in last.values()
+    assert list(alone) == ["alone"]
+    assert files(quiet["night"]) == {ROOT / "tests" / "night" / "test_night.py"}
+    assert [*lanes.YIELDING, *lanes.LINT] in first.values()
 
 
 @pytest.mark.parametrize("name", ["all", "ci"])
