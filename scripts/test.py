@@ -56,14 +56,16 @@ LANES = {
     "soaks": files("root", "soak"),
     "profiles": files("root", "memory_profiles", "metrics", "profiles"),
     "conditions": files("root", "bad_ends", "conditions"),
-    "followed": files("root", "command_files", "deaths", "follow", "python"),
+    "followed": files("root", "deaths", "follow", "python"),
     "guide": files("root", "guide", "kinds"),
     "liars": files("root", "liars", "other_system", "told", "wrapped"),
     "sabotage": files("root", "network_sabotage", "sabotage_fuzz"),
     "generated": files("root", "cluster_recording", "generated", "until"),
-    "clusters": files("root", "cluster", "cluster_conditions", "gate"),
+    "clusters": files("root", "cluster", "cluster_conditions"),
     "brought": files("docker", *BROUGHT),
-    "bad days": files("root", "bad_days", "checkers", "clocks", "disks"),
+    "bad days": files("root", "bad_days", "gate"),
+    "checkers": files("root", "checkers", "clocks", "disks"),
+    "spoken": files("root", "command_files", "transports"),
 }
 IN_LANES = [path for paths in LANES.values() for path in paths if path.startswith("tests/root")]
 CLUSTERS = {

@@ -26,7 +26,7 @@ from harness.kernel import cgroups
 
 pytestmark = [pytest.mark.docker, pytest.mark.systems]
 
-TINY = ROOT / "tests" / "systems" / "tiny"
+TINY = ROOT / "systems" / "example"  # where the file is, and no link to it
 NAMES = ("a", "b", "c")
 FILE = """
 name = "mine"
