@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from harness.choices import one_of, possible
+from harness.choices import did_you_mean, one_of, possible
 from harness.errors import BadFileError
 
 T = TypeVar("T")
@@ -46,6 +46,7 @@ class Table:
         if default is None:
             raise BadFileError(
                 f"{self._path(key)}: expected {_WORDS[kind]}, found nothing: the key is required"
+                f"{self.misspelt(key)}"
             )
         return default
 
@@ -115,6 +116,15 @@ class Table:
         left = {key: value for key, value in self._values.items() if key not in self._known}
         self._known += left
         return left
+
+    def misspelt(self, key: str) -> str:
+        """Return ``; did you mean it by 'arvg'?`` where a key that nobody has asked for is close to
+        one that is missing, else nothing.
+        """
+        left = (one for one in self._values if one not in self._known)
+        return next(
+            (f"; did you mean it by {one!r}?" for one in left if did_you_mean(one, [key])), ""
+        )
 
     def finish(self) -> None:
         """Refuse unknown keys. Raises BadFileError."""

@@ -220,7 +220,8 @@ def exec_argv(table: Table, key: str, known: Collection[str], given: Ways) -> tu
                 )
         fields(each, known, where)
     if not argv:
-        raise BadFileError(f"{where}: expected the program and its arguments, found nothing")
+        said = f"expected the program and its arguments, found nothing{table.misspelt(key)}"
+        raise BadFileError(f"{where}: {said}")
     return tuple(argv)
 
 

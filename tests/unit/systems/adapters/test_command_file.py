@@ -123,7 +123,22 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
             "https://127",
             "send.broadcast.http.url: expected a URL that begins with http://",
         ),
-        ("url =", "uri =", "send.broadcast.http.url: expected text, found nothing"),
+        (
+            "url =",
+            "uri =",
+            (
+                "send.broadcast.http.url: expected text, found nothing: the key is required; did "
+                "you mean it by 'uri'?"
+            ),
+        ),
+        (
+            "argv =",
+            "arvg =",
+            (
+                "start.argv: expected the program and its arguments, found nothing; did you mean "
+                "it by 'arvg'?"
+            ),
+        ),
         (
             "[send.broadcast]",
             "[send.broadcasts]",
