@@ -93,13 +93,10 @@ ROUNDS = {
     # Two small clusters on two cores leave each other what they need, a night and a quiet test,
     # and leave a core to what computes.
     "ci": [
-        {
-            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
-            "lint": [*YIELDING, *LINT],
-            **CLUSTERS,
-        },
+        {"lint": [*YIELDING, *LINT], **CLUSTERS},
         {
             "computing": [*YIELDING, *PYTEST, *UNIT],
+            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
             "night": [*PYTEST, "-rP", "tests/night"],
             "quiet": IN_QUIET,
         },

@@ -11,15 +11,16 @@ from harness.kernel import mounts
 from harness.runtimes import owner
 
 
-def sweep(cluster: str) -> list[str]:
-    """Remove what a dead cluster left, by its label and its mark.
+def sweep(cluster: str, runtime: str | None = None) -> list[str]:
+    """Remove what a dead cluster left, by its label and its mark. `runtime`: the one that it is
+    known to have lived in; an engine that others use is not asked then, and need not answer.
 
     Returns what was removed, a line each. Raises NameTakenError where the cluster's supervisor
     lives.
     """
     existed = state.folder(cluster).exists()
     lock = state.Lock(cluster)
-    removed = runtimes.sweep(cluster, lock.path.parent)
+    removed = runtimes.sweep(cluster, lock.path.parent, of=runtime)
     removed += [f"process {pid}" for pid in owner.end_processes(lock.path)]
     removed += [f"mount {path}" for path in mounts.remove_below(lock.path)]
     if existed:

@@ -171,7 +171,7 @@ def stop(cluster: str) -> bool:
         existed = state.folder(cluster).exists()
         sweep(cluster)
         return existed
-    asked = False
+    asked, runtime = False, None
     with Client.connect(cluster) as connected:
         if is_stopped(pid := connected.supervisor):
             raise UnavailableError(
@@ -182,7 +182,7 @@ def stop(cluster: str) -> bool:
         pidfd = os.pidfd_open(pid or connected.status()["pid"])
         try:
             with held_back():
-                connected.call("down")
+                runtime = connected.call("down").get("runtime")
                 asked = True
             if not is_readable(pidfd, DOWN_TIMEOUT_S):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
@@ -197,5 +197,5 @@ def stop(cluster: str) -> bool:
             os.close(pidfd)
     # It may have been killed on its way down, or one of its ends may have failed.
     with suppress(NameTakenError):  # somebody has started another one already
-        sweep(cluster)
+        sweep(cluster, runtime)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.experiments import gate, suite
+from harness.experiments import kinds, suite
 from harness.experiments.judge import Judged
 
 
@@ -13,6 +13,8 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     own budget, or a run by another one. Raises BadFileError where it is none of them.
     """
     for folder in (run, run / "latest"):
-        if gate.is_gate(folder):
+        if kinds.is_gate(folder):
+            from harness.experiments import gate  # late: it also plays, half a second to import
+
             return gate.judge(folder, budget, write=write)
     return suite.judge(run, budget, write=write)

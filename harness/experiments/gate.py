@@ -27,6 +27,8 @@ from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
 from harness.experiments import suite, validation
 from harness.experiments.judge import Judged
+from harness.experiments.kinds import GATE as FILE
+from harness.experiments.kinds import is_gate
 from harness.experiments.soak import play
 from harness.history import run_folders
 from harness.history.folder import new_folder, point_latest, require_writable, translated
@@ -39,7 +41,6 @@ from harness.scenario.gate import Criterion, Gate
 from harness.scenario.soak import WINDOW_S
 
 VERSION = 1
-FILE = "gate.json"
 PAGE = "gate.md"
 INTERRUPTED = "interrupted"  # of a soak, which has its verdict all the same
 SHORT_WINDOW_S = 60.0
@@ -189,11 +190,6 @@ def judge(folder: Path, budget: Path | None = None, *, write: bool = True) -> Ju
             page = report.render(name, started, verdict, runs)
             replace_text(folder / PAGE, page)
     return result
-
-
-def is_gate(folder: Path) -> bool:
-    """Whether a folder is a gate's."""
-    return (folder / FILE).is_file()
 
 
 def _planned(one: Criterion) -> Tried:

@@ -31,7 +31,7 @@ FOLDERS = {
     "gates": "gate",
     "topologies": "topology",
 }
-GATE = "gate.json"  # experiments/gate.py, which validates what it plays by these
+GATE = "gate.json"
 NAMED = ("scenarios", "topologies", "budgets")  # what is found by its name, in this order
 
 
@@ -91,6 +91,11 @@ def misspelled(kind: str, values: Collection[str]) -> str:
         if key not in known and (hint := did_you_mean(key, KEYS.get(kind, ()))):
             return f"{key}: unknown key{hint}"
     return ""
+
+
+def is_gate(folder: Path) -> bool:
+    """Whether a folder is a gate's."""
+    return (folder / GATE).is_file()
 
 
 def _of_folder(folder: Path) -> str:

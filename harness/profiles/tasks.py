@@ -4,7 +4,6 @@ sees a task that only waits, for it is on no thread.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections import Counter
 from pathlib import Path
@@ -24,6 +23,8 @@ _STEPS = ("async_generator_asend", "async_generator_athrow", "coroutine_wrapper"
 
 def folded() -> str:
     """Tell the stacks of all tasks of the running loop but the one that asks, as folded lines."""
+    import asyncio  # late: whoever asks has it, and what only completes names needs none of it
+
     asks = asyncio.current_task()
     counts: Counter[Stack] = Counter()
     for task in asyncio.all_tasks():

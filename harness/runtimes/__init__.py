@@ -53,11 +53,12 @@ def choose(name: str) -> str:
     return name
 
 
-def sweep(label: str, root: Path) -> list[str]:
-    """Remove what a dead cluster below the state folder `root` left in any available runtime;
-    returns it, a line each.
+def sweep(label: str, root: Path, *, of: str | None = None) -> list[str]:
+    """Remove what a dead cluster below the state folder `root` left in any available runtime, or in
+    `of` alone, which it is known to have lived in; returns it, a line each.
     """
-    return [removed for runtime in _available() for removed in runtime.sweep(label, root)]
+    swept = [named(of)] if of in TABLE else _available()
+    return [removed for runtime in swept for removed in runtime.sweep(label, root)]
 
 
 def orphans(root: Path) -> list[str]:

@@ -304,7 +304,7 @@ class Supervisor:
         self._stop.set()
         with suppress(BlockingIOError):
             os.write(self._wake_write, b".")
-        return {"cluster": self._spec.cluster}
+        return {"cluster": self._spec.cluster, "runtime": self._spec.runtime}
 
     def up(self, channel: Channel) -> None:
         """Start everything. Raises what went wrong; `close` then removes what was made."""

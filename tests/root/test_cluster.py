@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -174,8 +175,10 @@ def test_two_ups_at_once(other):
     other.assert_nothing_left()
 
 
-def test_down_of_a_stopped_supervisor(other):
-    """It says whom to wake, and waits for nobody who hears nothing."""
+def test_down_of_a_stopped_supervisor(other, tmp_path):
+    """It says whom to wake, and waits for nobody who hears nothing: nor for an engine that has no
+    part in it, and answers nobody.
+    """
     other.ok("up", str(other.write("two.toml", TEN.replace("10", "2"))))
     pid = other.status()["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -183,7 +186,14 @@ def test_down_of_a_stopped_supervisor(other):
     down = other.harness("down")
     assert (down.returncode, f"`kill -CONT {pid}`" in down.stderr) == (69, True)
     os.kill(pid, signal.SIGCONT)
-    other.ok("down")
+    with socket.socket(socket.AF_UNIX) as engine:
+        engine.bind(f"{tmp_path}/engine")
+        engine.listen()
+        engine.settimeout(0)
+        other.environment["DOCKER_HOST"] = f"unix://{tmp_path}/engine"
+        other.ok("down")
+        with pytest.raises(BlockingIOError):
+            engine.accept()
     other.assert_nothing_left()
 
 

@@ -8,8 +8,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import stdtrit
-
 from harness.operations import Operation
 from harness.scenario.scenario import Scenario
 
@@ -93,6 +91,8 @@ def _mean(some: Sequence[float]) -> float:
 
 def _within(some: Sequence[float], count: float) -> float:
     """Return by how much the sum of `count` further values may differ from `count` means."""
+    from scipy.special import stdtrit  # a sixth of a second
+
     measured, mean = len(some), _mean(some)
     variance = sum((one - mean) ** 2 for one in some) / (measured - 1)
     t = float(stdtrit(measured - 1, (1 + CONFIDENCE) / 2))

@@ -11,6 +11,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -60,6 +62,16 @@ def test_the_good_one_is_good(good):
     verdict = judged(good, with_reports=True)
     assert {finding.answer for finding in verdict.findings} == {Answer.PASS}
     assert {finding.name for finding in verdict.findings} > {row.name for row in BUDGET.rows}
+
+
+def test_who_judges_a_run_loads_nothing_that_plays_one(good):
+    """It was four tenths of the CPU that `harness judge` took of a short run."""
+    code = (
+        "import sys, harness; from pathlib import Path; harness.judge(Path(sys.argv[1])); "
+        "print(*{'docker', 'pyroute2', 'requests', 'scipy'} & {*sys.modules})"
+    )
+    said = subprocess.check_output([sys.executable, "-c", code, str(good)], text=True)
+    assert said.split() == []
 
 
 def test_a_judgement_by_another_budget_says_how_to_say_it_again(good, tmp_path):
