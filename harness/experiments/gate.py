@@ -27,8 +27,7 @@ from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
 from harness.experiments import suite, validation
 from harness.experiments.judge import Judged
-from harness.experiments.kinds import GATE as FILE
-from harness.experiments.kinds import is_gate
+from harness.experiments.kinds import GATE, is_gate
 from harness.experiments.soak import play
 from harness.history import run_folders
 from harness.history.folder import new_folder, point_latest, require_writable, translated
@@ -49,7 +48,7 @@ LOST = Finding(
     answer=Answer.UNKNOWN,
     promised="no gap",
     measured="1 gap",
-    sentence=f"the criteria in {FILE} are not as they were",
+    sentence=f"the criteria in {GATE} are not as they were",
     cause=Cause.GAP,
 )
 
@@ -161,12 +160,12 @@ def judge(folder: Path, budget: Path | None = None, *, write: bool = True) -> Ju
     if budget is not None:
         raise BadFileError(f"{folder}: a gate is judged by its criteria, not by {budget}")
     try:
-        found = json.loads((folder / FILE).read_text())
+        found = json.loads((folder / GATE).read_text())
         tried = [Tried(**one) for one in found["criteria"]]
         name, started, host = found["name"], found["started"], found["host"]
         is_whole = found["asked_sha256"] == _asked(tried)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
+        raise BadFileError(f"{folder / GATE}: cannot be read: {error}") from None
     lost = () if is_whole else (LOST,)
     verdict = Verdict(findings=(*(_finding(folder, one) for one in tried), *lost))
     result = Judged(
@@ -300,7 +299,7 @@ def _judged(folder: Path, said: dict[str, str]) -> Played:
 
 def _write(folder: Path, name: str, tried: Sequence[Tried]) -> None:
     """Write gate.json as it is now."""
-    kept = folder / FILE
+    kept = folder / GATE
     with translated(folder):
         earlier = json.loads(kept.read_text()) if kept.is_file() else {}
         found = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness import runtimes
 from harness.errors import BadFileError
-from harness.experiments import bundle, original
+from harness.experiments import bundle, kinds, original
 from harness.experiments import suite_folder as suites
 from harness.experiments.soak import folder as soaks
 from harness.history import reader
@@ -71,6 +71,6 @@ def of_gate(folder: Path) -> str:
     """Say what a gate's folder is of. Raises BadFileError where it cannot be judged."""
     from harness.experiments import gate as gates  # late: it validates what it plays
 
-    at = folder if (folder / gates.FILE).is_file() else folder / "latest"
+    at = folder if kinds.is_gate(folder) else folder / "latest"
     judged = gates.judge(at, write=False)
     return f"{len(judged.verdict.findings)} criteria"

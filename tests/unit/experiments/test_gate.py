@@ -96,7 +96,7 @@ def test_it_is_judged_anew_from_its_folder(made, tmp_path):
     assert answers(harness.judge(judged.run)) == {"small": "UNKNOWN"}
     with pytest.raises(BadFileError, match="judged by its criteria"):
         harness.judge(judged.run, tmp_path / "b.toml")
-    (judged.run / gate.FILE).write_text("{")
+    (judged.run / gate.GATE).write_text("{")
     with pytest.raises(BadFileError, match="cannot be read"):
         harness.judge(judged.run)
 
@@ -104,7 +104,7 @@ def test_it_is_judged_anew_from_its_folder(made, tmp_path):
 def test_criteria_that_somebody_took_away_are_missed(made, tmp_path):
     """The one that was not met, out of gate.json: MET."""
     judged = play(made({"small": 1, "large": 11}), tmp_path)
-    file = judged.run / gate.FILE
+    file = judged.run / gate.GATE
     said = json.loads(file.read_text())
     del said["criteria"][1]
     file.write_text(json.dumps(said))
