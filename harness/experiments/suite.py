@@ -34,10 +34,6 @@ from harness.scenario.budget import Row
 from harness.scenario.scenario import Suite
 from harness.systems import abilities
 
-VERSION = 1
-FILE = "suite.json"
-BUDGET = "budget.toml"
-NO_BUDGET = "none"  # instead of its hash
 ONLY_PLAYED = "no row of the suite promises anything of it: it is held to what every run is"
 
 
@@ -150,7 +146,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
             f"{run}: a suite is judged by its own budget; judge one of its parts by {budget}"
         )
     found = suite_folder.read(folder)
-    rows, lost = suite_folder.own_rows(folder, found.get("budget_sha256"))
+    rows, lost = suite_folder.own_rows(folder, found)
     failures = found["failures"]
     runs = suite_folder.recorded(folder, found["parts"], failures)
     rows = session_rows.bound(rows, {name: reader.metadata(run) for name, run in runs.items()})

@@ -1,22 +1,26 @@
-"""A suite's folder is written and read: ``suite.json``, and the ``budget.toml`` beside it."""
+"""A suite's folder is written and read: ``suite.json``, and the ``budget.toml`` beside it.
+
+It closes itself off: ``suite.json`` has its own hash, that of the budget, and that of each run's
+manifest, so nobody takes a part out of it, or puts another run in a part's place, unseen.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
 from harness.experiments.judge import budget_of
-from harness.history import reader
+from harness.history import manifest, reader
 from harness.history.folder import translated
 from harness.kernel.files import replace_text
 from harness.scenario.budget import Row
 
-VERSION = 1
+VERSION = 2  # 1 had no hash of its own, and none of its runs
 FILE = "suite.json"
 BUDGET = "budget.toml"
 NO_BUDGET = "none"  # instead of its hash
@@ -43,6 +47,12 @@ def write(
     with translated(folder):
         has_budget = (folder / BUDGET).is_file()
         found["budget_sha256"] = _sha256(folder / BUDGET) if has_budget else NO_BUDGET
+        found["manifests"] = {
+            name: _sha256(closed)
+            for name, part in played.items()
+            if (closed := folder / part / manifest.FILE).is_file()
+        }
+        found["sha256"] = _own_sha256(found)
         replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
 
 
@@ -50,8 +60,13 @@ def read(folder: Path) -> dict[str, Any]:
     """Return what suite.json says. Raises BadFileError."""
     try:
         found: dict[str, Any] = json.loads((folder / FILE).read_text())
-    except (OSError, ValueError) as error:
-        raise BadFileError(f"{folder / FILE}: cannot be read: {error}") from None
+        texts = [found["name"], *found["parts"].values(), *found["failures"].values()]
+        if not all(isinstance(one, str) for one in texts):
+            raise TypeError("expected texts as name, parts and failures")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadFileError(
+            f"{folder / FILE}: cannot be read: {type(error).__name__}: {error}"
+        ) from None
     return found
 
 
@@ -79,30 +94,60 @@ def recorded(
     return runs
 
 
-def own_rows(folder: Path, sha256: str | None) -> tuple[tuple[Row, ...], list[Finding]]:
-    """Return the rows of a suite's folder; none where its budget is not as it was written, and a
-    finding that says so. `sha256` None: an earlier version did not note it; NO_BUDGET: it had none.
+def own_rows(folder: Path, found: Mapping[str, Any]) -> tuple[tuple[Row, ...], list[Finding]]:
+    """Return the rows of a suite's folder, of which `found` is the suite.json; none where its
+    budget is not as it was written. And a finding, where something is not as it was.
     """
-    file = folder / BUDGET
+    gaps = [*_changed(folder, found)]
+    rows: tuple[Row, ...] = ()
+    if gap := _budget_changed(folder / BUDGET, found.get("budget_sha256")):
+        gaps.append(gap)
+    elif budget := budget_of(folder):
+        rows = budget.rows
+    return rows, [_lost(gaps)] if gaps else []
+
+
+def _changed(folder: Path, found: Mapping[str, Any]) -> Iterator[str]:
+    """Say what of suite.json, and of the runs that it names, is not as it was written."""
+    if found.get("version") == 1:
+        yield f"an earlier version wrote {FILE}: nobody can tell whether it is as it was"
+        return
+    if found.get("sha256") != _own_sha256(found):
+        yield f"{FILE} of the suite is not as it was"
+    for name, sha256 in found.get("manifests", {}).items():
+        file = folder / found["parts"].get(name, "") / manifest.FILE
+        if not file.is_file() or _sha256(file) != sha256:
+            yield f"the run of {name} is not the one that was played"
+
+
+def _budget_changed(file: Path, sha256: str | None) -> str:
+    """Say how a budget is not as it was. `sha256` None: an earlier version did not note it;
+    NO_BUDGET: it had none.
+    """
     if sha256 == NO_BUDGET:
-        return (), [_lost("was added")] if file.exists() else []
-    if not file.is_file():
-        return (), [_lost("is missing")]
-    if sha256 not in (None, _sha256(file)):
-        return (), [_lost("is not as it was")]
-    budget = budget_of(folder)
-    return budget.rows if budget else (), []
+        how = "was added" if file.exists() else ""
+    elif not file.is_file():
+        how = "is missing"
+    else:
+        how = "is not as it was" if sha256 not in (None, _sha256(file)) else ""
+    return how and f"{BUDGET} of the suite {how}"
 
 
-def _lost(how: str) -> Finding:
+def _lost(gaps: Sequence[str]) -> Finding:
     return Finding(
         name="record: whole",
         answer=Answer.UNKNOWN,
         promised="no gap",
-        measured="1 gap",
-        sentence=f"{BUDGET} of the suite {how}",
+        measured=f"{len(gaps)} gap{'s' * (len(gaps) != 1)}",
+        sentence="; ".join(gaps),
         cause=Cause.GAP,
     )
+
+
+def _own_sha256(found: Mapping[str, Any]) -> str:
+    """Hash suite.json but for the hash itself."""
+    rest = {key: value for key, value in found.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(file: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from harness import runtimes
@@ -47,12 +46,8 @@ def packed(file: Path) -> str:
 def of_suite(folder: Path) -> str:
     """Say what a suite's folder is of. Raises BadFileError where a part of it is not whole."""
     at = folder if (folder / suites.FILE).is_file() else folder / "latest"
-    try:
-        parts = json.loads((at / suites.FILE).read_text())["parts"]
-        played = {name: at / part for name, part in parts.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadFileError(f"{at / suites.FILE}: cannot be read: {error}") from None
-    return f"{len(played)} parts: {'; '.join(map(run, played.values()))}"
+    played = [at / part for part in suites.read(at)["parts"].values()]
+    return f"{len(played)} parts: {'; '.join(map(run, played))}"
 
 
 def of_soak(folder: Path) -> str:
