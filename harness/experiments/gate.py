@@ -8,7 +8,6 @@ UNKNOWN.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -25,7 +24,7 @@ from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.control import state
 from harness.control.progress import Progress, nobody
 from harness.errors import BadFileError, HarnessError, InterruptedByUserError, NameTakenError
-from harness.experiments import suite, validation
+from harness.experiments import seals, suite, validation
 from harness.experiments.judge import Judged
 from harness.experiments.kinds import GATE, is_gate
 from harness.experiments.soak import play
@@ -48,7 +47,7 @@ LOST = Finding(
     answer=Answer.UNKNOWN,
     promised="no gap",
     measured="1 gap",
-    sentence=f"the criteria in {GATE} are not as they were",
+    sentence=f"the criteria in {GATE}, or their runs, are not as they were",
     cause=Cause.GAP,
 )
 
@@ -163,10 +162,9 @@ def judge(folder: Path, budget: Path | None = None, *, write: bool = True) -> Ju
         found = json.loads((folder / GATE).read_text())
         tried = [Tried(**one) for one in found["criteria"]]
         name, started, host = found["name"], found["started"], found["host"]
-        is_whole = found["asked_sha256"] == _asked(tried)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadFileError(f"{folder / GATE}: cannot be read: {error}") from None
-    lost = () if is_whole else (LOST,)
+    lost = () if seals.is_whole(found) else (LOST,)
     verdict = Verdict(findings=(*(_finding(folder, one) for one in tried), *lost))
     result = Judged(
         run=folder.resolve(),
@@ -232,7 +230,11 @@ def _play(
         raise
     except HarnessError as error:
         return {"failure": f"{type(error).__name__}: {error}"}
-    return {"folder": os.path.relpath(made, folder)}
+    return _played(made, folder)
+
+
+def _played(made: Path, folder: Path) -> dict[str, str]:
+    return {"folder": os.path.relpath(made, folder), "seal": seals.of_folder(made)}
 
 
 def _soak(
@@ -252,8 +254,9 @@ def _soak(
 
     made = play.begin(str(one.soak), for_s=seconds, window_s=window_s, **settings)
     judged = play.soak(made, told=say)
-    said = {"folder": os.path.relpath(judged.run, folder)}
-    return said | ({INTERRUPTED: "yes"} if "interrupted" in (made.ended or "") else {})
+    return _played(judged.run, folder) | (
+        {INTERRUPTED: "yes"} if "interrupted" in (made.ended or "") else {}
+    )
 
 
 def _command(one: Criterion, folder: Path, runs: Path) -> Path:
@@ -291,6 +294,8 @@ def _judged(folder: Path, said: dict[str, str]) -> Played:
         return Played(failure=said.get("failure", ""))
     place = (folder / said["folder"]).resolve()
     try:
+        if said.get("seal") != seals.of_folder(place):
+            raise BadFileError("it is not as it was played")
         found = judge(place) if is_gate(place) else suite.judge(place, write=False)
     except HarnessError as error:
         return Played(folder=said["folder"], failure=f"its run folder: {error}")
@@ -307,16 +312,9 @@ def _write(folder: Path, name: str, tried: Sequence[Tried]) -> None:
             "name": name,
             "started": earlier.get("started") or datetime.now(UTC).isoformat(),
             "host": earlier.get("host") or host_facts(),
-            "asked_sha256": _asked(tried),
             "criteria": [{key: getattr(one, key) for key in Tried.__slots__} for one in tried],
         }
-        replace_text(kept, json.dumps(found, indent=1) + "\n")
-
-
-def _asked(tried: Sequence[Tried]) -> str:
-    """The hash of what the criteria ask for: who takes one away, or a row of it, is seen."""
-    said = [[one.name, one.rows, one.planned] for one in tried]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+        replace_text(kept, json.dumps(seals.sealed(found), indent=1) + "\n")
 
 
 def _named(name: str, progress: Progress) -> Progress:

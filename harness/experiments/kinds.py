@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.choices import did_you_mean, listed
 from harness.errors import BadFileError
+from harness.experiments import seals
 from harness.experiments import suite_folder as suites
 from harness.experiments.soak import folder as soaks
 from harness.scenario import shipped, soak, tables
@@ -31,7 +32,7 @@ FOLDERS = {
     "gates": "gate",
     "topologies": "topology",
 }
-GATE = "gate.json"
+GATE = seals.GATE
 NAMED = ("scenarios", "topologies", "budgets")  # what is found by its name, in this order
 
 

@@ -6,7 +6,6 @@ manifest, so nobody takes a part out of it, or puts another run in a part's plac
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,14 +13,15 @@ from typing import Any
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError
+from harness.experiments import seals
 from harness.experiments.judge import budget_of
-from harness.history import manifest, reader
+from harness.history import reader
 from harness.history.folder import translated
 from harness.kernel.files import replace_text
 from harness.scenario.budget import Row
 
 VERSION = 2  # 1 had no hash of its own, and none of its runs
-FILE = "suite.json"
+FILE = seals.SUITE
 BUDGET = "budget.toml"
 NO_BUDGET = "none"  # instead of its hash
 
@@ -46,14 +46,10 @@ def write(
     }
     with translated(folder):
         has_budget = (folder / BUDGET).is_file()
-        found["budget_sha256"] = _sha256(folder / BUDGET) if has_budget else NO_BUDGET
-        found["manifests"] = {
-            name: _sha256(closed)
-            for name, part in played.items()
-            if (closed := folder / part / manifest.FILE).is_file()
-        }
-        found["sha256"] = _own_sha256(found)
-        replace_text(folder / FILE, json.dumps(found, indent=1) + "\n")
+        found["budget_sha256"] = seals.of_file(folder / BUDGET) if has_budget else NO_BUDGET
+        runs = {name: seals.of_folder(folder / part) for name, part in played.items()}
+        found["seals"] = {name: seal for name, seal in runs.items() if seal}
+        replace_text(folder / FILE, json.dumps(seals.sealed(found), indent=1) + "\n")
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -112,11 +108,10 @@ def _changed(folder: Path, found: Mapping[str, Any]) -> Iterator[str]:
     if found.get("version") == 1:
         yield f"an earlier version wrote {FILE}: nobody can tell whether it is as it was"
         return
-    if found.get("sha256") != _own_sha256(found):
+    if not seals.is_whole(found):
         yield f"{FILE} of the suite is not as it was"
-    for name, sha256 in found.get("manifests", {}).items():
-        file = folder / found["parts"].get(name, "") / manifest.FILE
-        if not file.is_file() or _sha256(file) != sha256:
+    for name, seal in found.get("seals", {}).items():
+        if name not in found["parts"] or seals.of_folder(folder / found["parts"][name]) != seal:
             yield f"the run of {name} is not the one that was played"
 
 
@@ -129,7 +124,7 @@ def _budget_changed(file: Path, sha256: str | None) -> str:
     elif not file.is_file():
         how = "is missing"
     else:
-        how = "is not as it was" if sha256 not in (None, _sha256(file)) else ""
+        how = "is not as it was" if sha256 not in (None, seals.of_file(file)) else ""
     return how and f"{BUDGET} of the suite {how}"
 
 
@@ -142,13 +137,3 @@ def _lost(gaps: Sequence[str]) -> Finding:
         sentence="; ".join(gaps),
         cause=Cause.GAP,
     )
-
-
-def _own_sha256(found: Mapping[str, Any]) -> str:
-    """Hash suite.json but for the hash itself."""
-    rest = {key: value for key, value in found.items() if key != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -24,12 +24,14 @@ from typing import Any, Self
 
 from harness.control import state
 from harness.errors import BadFileError, NameTakenError
+from harness.experiments import seals
 from harness.history import shape
 from harness.history.folder import new_folder, translated
 from harness.kernel.files import replace_text
 
 VERSION = 1
-FILE, STATE, WINDOWS, INPUTS, LOCK = "soak.json", "state.json", "windows", "inputs", "soak.lock"
+FILE, STATE, WINDOWS = seals.SOAK, "state.json", "windows"
+INPUTS, LOCK = "inputs", "soak.lock"
 # What of a window's summary others rest on.
 SUMMARISED: Mapping[str, Any] = {
     "answer": str,

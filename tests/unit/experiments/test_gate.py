@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -111,6 +112,21 @@ def test_criteria_that_somebody_took_away_are_missed(made, tmp_path):
     found = harness.judge(judged.run)
     assert answers(found) == {"small": "PASS", "record: whole": "UNKNOWN"}
     assert "not as they were" in (judged.run / gate.PAGE).read_text()
+
+
+def test_a_run_that_took_another_s_place_is_missed(made, tmp_path):
+    """A better one, as gate.json and as a folder: MET."""
+    judged = play(made({"small": 1}), tmp_path)
+    other = play(made({"small": 1}), tmp_path)
+    file = judged.run / gate.GATE
+    kept, better = file.read_text(), json.loads((other.run / gate.GATE).read_text())
+    file.write_text(json.dumps({**json.loads(kept), "criteria": better["criteria"]}))
+    assert answers(harness.judge(judged.run))["record: whole"] == "UNKNOWN"
+    file.write_text(kept)
+    run, instead = sorted((tmp_path / "runs" / "mine").glob("2*"))
+    shutil.rmtree(run)
+    shutil.copytree(instead, run)
+    assert answers(harness.judge(judged.run)) == {"small": "UNKNOWN"}
 
 
 def test_it_is_a_folder_among_the_others_and_its_runs_are_the_history(made, tmp_path):
