@@ -42,6 +42,7 @@ SUMMARISED: Mapping[str, Any] = {
     "raw_bytes": float,
     "kept_bytes": float,
     "verdict_sha256": str,
+    "samples_sha256": str,
 }
 SUMMARY, VERDICT, SAMPLES, OWN = "summary.json", "verdict.json", "samples.arrow", "harness.jsonl"
 
@@ -231,6 +232,21 @@ class SoakFolder:
         if _sha256(data) != said["verdict_sha256"]:
             raise BadFileError(f"{path / VERDICT} is not as it was when the window was judged")
         return said
+
+    def changed_samples(self, window: Window) -> list[str]:
+        """Say what of a window's samples is missing, or is not as it was when it was judged; of one
+        that was not judged nobody knows.
+        """
+        path = self.window_folder(window.number)
+        missing = [name for name in (SAMPLES, OWN) if not (path / name).is_file()]
+        if not self.is_judged(window.number) or window.stage is not Stage.PLAYED:
+            return []
+        if missing:
+            return [f"{path / name} is missing" for name in missing]
+        said = self.summary(window.number)
+        if said is not None and seals.of_file(path / SAMPLES) != said["samples_sha256"]:
+            return [f"{path / SAMPLES} is not as it was when the window was judged"]
+        return []
 
     def is_judged(self, number: int) -> bool:
         """Whether a window has a verdict that can be believed."""

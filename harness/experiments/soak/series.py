@@ -146,6 +146,9 @@ def of_soak(folder: SoakFolder) -> tuple[list[Watched], list[str]]:
     for window in folder.windows():
         path = folder.window_folder(window.number)
         lines += own_lines(path / OWN)
+        if changed := folder.changed_samples(window):
+            wrong += changed
+            continue
         if not (path / SAMPLES).is_file():
             continue
         try:

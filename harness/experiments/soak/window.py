@@ -18,6 +18,7 @@ from typing import Any
 
 from harness.errors import HarnessError
 from harness.experiments import judge as single_judge
+from harness.experiments import seals
 from harness.experiments.soak import series, summary
 from harness.experiments.soak.folder import (
     SAMPLES,
@@ -57,6 +58,7 @@ def judge(folder: SoakFolder, number: int) -> None:
             _keep_facts(folder.path / "facts.json", dict(judged.facts))
             said = summary.summary(number, judged.history, judged.facts, judged.verdict)
             said["verdict_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            said["samples_sha256"] = seals.of_file(path / SAMPLES)
             said["raw_bytes"] = _bytes(run)
             said["kept_bytes"] = _bytes(path) - said["raw_bytes"]
             replace_text(path / SUMMARY, json.dumps(said, indent=1) + "\n")

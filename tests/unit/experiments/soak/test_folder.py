@@ -9,8 +9,9 @@ from kit.soaks import ASKED, SCENARIO
 
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.errors import BadFileError, NameTakenError
+from harness.experiments import seals
 from harness.experiments.soak import folder as folders
-from harness.experiments.soak import judge, retention, status
+from harness.experiments.soak import judge, retention, series, status
 from harness.experiments.soak.folder import SoakFolder, Stage, Window
 
 
@@ -36,6 +37,9 @@ def played(folder: SoakFolder, number: int, answer: Answer, ended_s: float = 0.0
     said = {"answer": str(answer), "counts": {}, "faults": [], "t0_ns": 1, "over_ns": 2}
     said |= {"raw_bytes": 1.0, "kept_bytes": 1.0}
     said["verdict_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    series.write(folder.window_folder(number) / "samples.arrow", [], 600.0)
+    (folder.window_folder(number) / "harness.jsonl").touch()
+    said["samples_sha256"] = seals.of_file(folder.window_folder(number) / "samples.arrow")
     (folder.window_folder(number) / "summary.json").write_text(json.dumps(said))
     return made
 
@@ -140,6 +144,25 @@ def test_on_a_full_disk_a_fail_goes_never():
     assert retention.least_wanted(some, answers).number == 3
     assert retention.least_wanted(some[:2], answers).number == 2
     assert retention.least_wanted(some[:1], answers) is None
+
+
+def test_samples_that_are_gone_or_were_changed_are_missed(folder):
+    """Whose memory grew in them was said to be flat."""
+    window = played(folder, 1, Answer.PASS)
+    assert folder.changed_samples(window) == []
+    samples, own = (folder.window_folder(1) / name for name in ("samples.arrow", "harness.jsonl"))
+    line = {"at_s": 1.0, "process": "soak", "pid": 3, "rss_bytes": 1e6, "fds": 8, "threads": 2}
+    series.write(samples, series.of_own([line]), 600.0)
+    changed = f"{samples} is not as it was when the window was judged"
+    assert series.of_soak(folder) == ([], [changed])
+    samples.unlink()
+    own.unlink()
+    told = [f"{samples} is missing", f"{own} is missing"]
+    assert series.of_soak(folder) == ([], told)
+    named = {one.name: one for one in judge.judge(folder, write=False).verdict.findings}
+    said = named["soak: record"]
+    assert (said.answer, said.cause) == (Answer.UNKNOWN, Cause.GAP)
+    assert said.sentence == "; ".join(told)
 
 
 def test_a_verdict_that_was_changed_is_no_verdict(folder):
