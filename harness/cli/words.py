@@ -44,6 +44,24 @@ class Group(click.Group):
             )
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Invoke the command. Raises click.UsageError, also where an option of the group stands
+        behind the command.
+        """
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.ctx is None or error.ctx is ctx or error.option_name not in _options(self):
+                raise
+            where = f"`{ctx.command_path} {error.option_name} … {error.ctx.info_name}`"
+            raise click.UsageError(
+                f"{error.option_name} goes before the command: {where}", error.ctx
+            ) from None
+
+
+def _options(command: click.Command) -> set[str]:
+    return {name for one in command.params for name in one.opts}
+
 
 class Choice(click.Choice[str]):
     """A choice that says which word was meant."""

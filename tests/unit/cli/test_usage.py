@@ -86,6 +86,7 @@ SATURATE = ("saturate", "demo", "--stream", "private_message", "--until", "p99 <
         ((*SATURATE, "--seconds", "nan"), "'nan'"),
         ((*SATURATE, "--tries", "2"), "--tries: expected at least the 3 of --repeats, found 2"),
         (("machine", "--timeout", "nan", "true"), "'nan'"),
+        (("runs", "list", "--runs", "x"), "goes before the command: `main runs --runs … list`"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
