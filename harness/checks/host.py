@@ -81,7 +81,16 @@ class HostUse:
         said = f"processes that are none of this run's took {self.other_processes:.0%} of the host"
         if self.waited < WAITED_SHARE_LIMIT:
             return said
-        return f"{said}, and a node waited for a core for {self.waited:.0%} of the time"
+        return f"{said}, and {_waiting('', self.waited)}"
+
+
+def _waiting(most: str, share: float) -> str:
+    """Say for which share of the time a node waited for a core; its threads wait each for
+    themselves.
+    """
+    if share <= 1:
+        return f"a node waited for a core for {most}{share:.0%} of the time"
+    return f"the threads of a node waited for a core for {most}{share:.1f} s a second in all"
 
 
 def use(history: History, phase: PhaseWindow) -> HostUse | None:
@@ -252,11 +261,7 @@ def slowed(history: History, phase: PhaseWindow) -> tuple[Chosen, str]:
     return found, (
         f"processes that are none of this run's took {share:.0%} of the host in "
         f"{lasted_ns / 1e9:.0f} of {phase.seconds:.0f} seconds"
-        + (
-            f", in which a node waited for a core for up to {longest:.0%} of the time"
-            if longest >= WAITED_SHARE_LIMIT
-            else ""
-        )
+        + (f", in which {_waiting('up to ', longest)}" if longest >= WAITED_SHARE_LIMIT else "")
     )
 
 

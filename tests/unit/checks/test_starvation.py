@@ -74,6 +74,12 @@ def test_what_a_starved_node_gave_up_is_not_the_systems(waited, own, refused, an
         assert "a node waited for a core for 90% of the time" in finding.sentence
 
 
+def test_threads_that_waited_together_did_not_wait_more_than_all_the_time():
+    """It said "for 143% of the time"."""
+    finding = judged(run(1.43, 0.1), **STORED)
+    assert "the threads of a node waited for a core for 1.4 s a second in all" in finding.sentence
+
+
 @pytest.mark.parametrize(
     ("waited", "own", "answer"),
     [(0.9, 0.1, Answer.UNKNOWN), (0.0, 0.0, Answer.FAIL), (0.9, 1.5, Answer.FAIL)],
