@@ -10,7 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from harness.checks import rows, selection
 from harness.control import wanted
 from harness.errors import UsageError
 from harness.history.other_system import OtherSystem
@@ -137,6 +136,8 @@ def _playable(
     backends: Callable[[], Mapping[str, str]],
 ) -> Timeline:
     """The timeline of a scenario that the cluster can play."""
+    from harness.checks import rows, selection  # late: a sixth of a second, and `harness run` asked
+
     abilities.require(scenario)
     selection.require(scenario.checks)
     if scenario.budget is not None:

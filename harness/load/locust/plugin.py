@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -33,12 +33,15 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.control.client import raised
 from harness.errors import HarnessError, UsageError
 from harness.kernel import priority
-from harness.load.locust import exits, interrupts, options, precision, statistics, tabs
+from harness.load.locust import exits, interrupts, options, precision, statistics
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
 from harness.load.locust.starts import Starts
 from harness.load.locust.workers import Workers
 from harness.load.master import JUDGE, Master
+
+if TYPE_CHECKING:
+    from harness.load.locust.tabs import Desk
 
 PR_SET_PDEATHSIG = 1
 
@@ -148,15 +151,22 @@ def _lead(environment: Any, runner: Any, web_ui: Any) -> None:
 
     master = Master(None, send=runner.send_message, missing=missing, leave=leave_soon)
     _name_target(environment, f"cluster {master.cluster}")
-    desk = tabs.Desk(master, starts) if web_ui else None
-    if desk is not None:
-        tabs.add(web_ui, environment, desk)
-        exits.end_where_busy(web_ui)
+    desk = _desk(web_ui, environment, master, starts) if web_ui else None
     _hear(runner, master, workers)
     environment.events.test_start.add_listener(
         _starter(environment, runner, master, starts, leave_soon, desk)
     )
     _listen(environment, runner, master, starts, desk)
+
+
+def _desk(web_ui: Any, environment: Any, master: Master, starts: Starts) -> Desk:
+    """Add our tabs to Locust's page."""
+    from harness.load.locust import tabs  # late: a run without a page needs none of it
+
+    desk = tabs.Desk(master, starts)
+    tabs.add(web_ui, environment, desk)
+    exits.end_where_busy(web_ui)
+    return desk
 
 
 def _name_target(environment: Any, target: str) -> None:
@@ -186,7 +196,7 @@ def _hear(runner: Any, master: Master, workers: Workers | None) -> None:
     )
 
 
-def _note_begin(runner: Any, master: Master, desk: tabs.Desk | None) -> None:
+def _note_begin(runner: Any, master: Master, desk: Desk | None) -> None:
     """Let Locust's rates, and what the tabs look at, begin with the run."""
     if master.plan is None:  # it was ended while it began
         return
@@ -201,7 +211,7 @@ def _starter(
     master: Master,
     starts: Starts,
     leave_soon: Callable[[], None],
-    desk: tabs.Desk | None,
+    desk: Desk | None,
 ) -> Callable[..., None]:
     """Make the listener that begins a run when Locust starts."""
 
@@ -235,7 +245,7 @@ def _starter(
 
 
 def _listen(
-    environment: Any, runner: Any, master: Master, starts: Starts, desk: tabs.Desk | None
+    environment: Any, runner: Any, master: Master, starts: Starts, desk: Desk | None
 ) -> None:
     """Let Locust's stop and end be those of runs."""
     distributed = isinstance(runner, MasterRunner)
