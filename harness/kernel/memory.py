@@ -8,11 +8,13 @@ both again for each.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 _FIELDS = (b"Pss_Anon", b"Pss_Shmem", b"RssAnon", b"RssShmem")
+# What no file holds, of a process by itself, and its share of what processes hold together.
+_HELD, _HELD_SHARE = (b"RssAnon", b"RssShmem", b"VmSwap"), (b"Pss_Anon", b"Pss_Shmem", b"SwapPss")
 
 
 class _Parts(NamedTuple):
@@ -32,6 +34,21 @@ def together(rss_bytes: Mapping[int, int]) -> int:
     for pid in rss_bytes:
         by_program.setdefault(_program(pid), []).append(pid)
     return sum(_of_one_program({pid: rss_bytes[pid] for pid in of}) for of in by_program.values())
+
+
+def held(pids: Collection[int]) -> int | None:
+    """Return what processes hold together that no file does, in memory or swapped out; None where
+    nobody tells, or one has ended.
+
+    Only they can give it back: a kernel that is short of memory, or takes back what is idle, drops
+    pages of files from resident memory and swaps others out, and this stays as it is.
+    """
+    if len(pids) == 1:
+        (pid,) = pids
+        found = _sizes((f"/proc/{pid}/status",), _HELD)
+        return None if found is None else sum(found)
+    shares = [_sizes((f"/proc/{pid}/smaps_rollup",), _HELD_SHARE) for pid in pids]
+    return None if None in shares else sum(sum(one) for one in shares if one is not None)
 
 
 def _of_one_program(rss_bytes: Mapping[int, int]) -> int:
@@ -55,16 +72,22 @@ def _program(pid: int) -> object:
 
 def _parts(pid: int, rss_bytes: int) -> _Parts | None:
     """Read the parts of a process's memory; None where nobody tells."""
+    found = _sizes((f"/proc/{pid}/smaps_rollup", f"/proc/{pid}/status"), _FIELDS)
+    if found is None:
+        return None
+    anon, shared, own_anon, own_shared = found
+    return _Parts(anon + shared, max(0, rss_bytes - own_anon - own_shared))
+
+
+def _sizes(files: Iterable[str], names: Sequence[bytes]) -> list[int] | None:
+    """Read these sizes, in bytes, of files of the kernel; None where one is not told."""
+    lines: dict[bytes, bytes] = {}
     try:
-        with (
-            open(f"/proc/{pid}/smaps_rollup", "rb") as rollup,
-            open(f"/proc/{pid}/status", "rb") as status,
-        ):
-            lines = [*rollup, *status]
+        for path in files:
+            with open(path, "rb") as file:
+                lines.update(line.partition(b":")[::2] for line in file)
     except OSError:
         return None
-    found = {name: line for line in lines for name in _FIELDS if line.startswith(name + b":")}
-    if len(found) < len(_FIELDS):
+    if any(name not in lines for name in names):
         return None
-    anon, shared, own_anon, own_shared = (int(found[name].split()[1]) * 1024 for name in _FIELDS)
-    return _Parts(anon + shared, max(0, rss_bytes - own_anon - own_shared))
+    return [int(lines[name].split()[0]) * 1024 for name in names]

@@ -58,7 +58,10 @@ def test_a_column_that_may_be_null_may_be_missing_in_an_earlier_versions_file():
 
 @pytest.mark.parametrize(
     ("schema", "newer"),
-    [(history.SAMPLES, {"pid", "disk_bytes", "fds_limit"}), (history.HOST, {"own"})],
+    [
+        (history.SAMPLES, {"pid", "disk_bytes", "fds_limit", "memory_bytes"}),
+        (history.HOST, {"own"}),
+    ],
 )
 def test_samples_of_earlier_versions_are_read(schema, newer):
     """What they do not tell is null, of a list of the harness's processes too."""
