@@ -198,8 +198,8 @@ DRIFTING = (
 SOONER = (
     "",
     "The same row by itself, after so many runs, with normal noise: in how many of 100 series it",
-    "is called out; in brackets, by a regression of the logarithms at the same level. Of such noise",
-    "up to 10 % that is about the sharpest test there is, and of other noise it is none.",
+    "is called out; in brackets, by a regression of the logarithms at the same level. Of such",
+    "noise up to 10 % that is about the sharpest test there is, and of other noise it is none.",
     "",
     f"| standard deviation | {' | '.join(f'{runs} runs' for runs in SOON)} |",
     f"|---|{len(SOON) * '---|'}",
