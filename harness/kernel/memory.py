@@ -81,13 +81,16 @@ def _parts(pid: int, rss_bytes: int) -> _Parts | None:
 
 def _sizes(files: Iterable[str], names: Sequence[bytes]) -> list[int] | None:
     """Read these sizes, in bytes, of files of the kernel; None where one is not told."""
-    lines: dict[bytes, bytes] = {}
+    text, found = b"", []
     try:
         for path in files:
-            with open(path, "rb") as file:
-                lines.update(line.partition(b":")[::2] for line in file)
+            with open(path, "rb", buffering=0) as file:
+                text += b"\n" + file.read()
     except OSError:
         return None
-    if any(name not in lines for name in names):
-        return None
-    return [int(lines[name].split()[0]) * 1024 for name in names]
+    for name in names:
+        begin = text.find(b"\n%b:" % name)
+        if begin < 0:
+            return None
+        found.append(int(text[begin + len(name) + 2 : text.index(b"kB", begin)]) * 1024)
+    return found

@@ -25,8 +25,8 @@ BUCKETS_LEAST, BUCKETS_MOST = 10, 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """Something sampled of each node: its column, and the factor from that to `unit`. `seldom`: when
-    it is looked at, where that is not in each pass; a look stands until the next.
+    """Something sampled of each node: its column, and the factor from that to `unit`. `seldom`:
+    when it is looked at, where that is not in each pass; a look stands until the next.
     """
 
     title: str
