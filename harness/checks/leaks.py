@@ -121,10 +121,15 @@ def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> lis
             is_leak=found is not None
             and p < false_alarms
             and not found.slows
-            and (found.repeats < WANDERS or not RESOURCES[one.resource].is_bytes),
+            and not _wanders(one, found),
         )
         for one, found, p in zip(looked_at, slopes, corrected, strict=True)
     ]
+
+
+def _wanders(watched: Watched, found: Slope) -> bool:
+    """Whether a rise of it is no news, however clearly it shows."""
+    return RESOURCES[watched.resource].is_bytes and found.repeats >= WANDERS
 
 
 def _without_resident(watched: Sequence[Watched]) -> list[Watched]:
@@ -249,7 +254,7 @@ NOT_SAMPLED = Untold("too short", "nothing of it was sampled")
 
 def untold(watched: Watched, found: Slope | None) -> Untold | None:
     """Say why nobody can tell whether a series leaks; None where somebody can."""
-    if found is not None and found.is_uneven:
+    if found is not None and (found.is_uneven or _rises_and_wanders(watched, found)):
         digits = 1 if max(value for _, value in found.turns) < 100e6 else 0
         turns = [
             f"{_amount(watched.resource, value, digits)}{f' after {_long(at_s)}' if at_s else ''}"
@@ -268,6 +273,12 @@ def untold(watched: Watched, found: Slope | None) -> Untold | None:
         return Untold("too short", f"{longest} of it")
     samples = sum(len(life.at_s) for life in watched.lives)
     return Untold("too few samples", f"{samples} in {longest}")
+
+
+def _rises_and_wanders(watched: Watched, found: Slope) -> bool:
+    """Whether it rose for sure, by what is told of, and nobody says that it leaks."""
+    least_per_s = RESOURCES[watched.resource].least_per_h / HOUR_S
+    return found.low_per_s > least_per_s and not found.slows and _wanders(watched, found)
 
 
 def rate(resource: str, found: Slope) -> str:

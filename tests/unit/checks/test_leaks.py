@@ -120,6 +120,25 @@ def test_a_leak_in_what_wanders_is_not_denied():
     assert leak_check.findings([trend])[0].answer is not Answer.PASS
 
 
+def test_what_rises_for_sure_and_wanders_is_not_called_clean():
+    """36 MB/h under noise of which much is as it was five minutes before. It is not said to leak,
+    for it wanders; that none grows was said of it.
+    """
+    rng, at_s, values = np.random.default_rng(0), np.arange(0, 7200, 10.0), [0.0]
+    repeats = np.exp(-10 / 300)
+    for noise in rng.normal(size=len(at_s))[1:]:
+        values.append(repeats * values[-1] + noise * np.sqrt(1 - repeats**2))
+    grows = Life(at_s=at_s, values=50e6 + at_s * 1e4 + np.array(values) * 1e6)
+    (trend,) = leaks.found([Watched(of="n", resource="memory", lives=(grows,))])
+    assert trend.slope.repeats >= leaks.WANDERS
+    assert not trend.slope.is_uneven
+    assert trend.slope.low_per_s * HOUR > 20e6
+    assert not trend.is_leak
+    finding = leak_check.findings([trend])[0]
+    assert finding.answer is Answer.UNKNOWN
+    assert "too uneven to tell" in finding.sentence
+
+
 def memory(number: int, values: np.ndarray, of_files: np.ndarray) -> list[Watched]:
     rng = np.random.default_rng(number)
     held = values + rng.normal(0, 1e4, len(values))
