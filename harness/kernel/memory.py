@@ -41,14 +41,18 @@ def held(pids: Collection[int]) -> int | None:
     nobody tells, or one has ended.
 
     Only they can give it back: a kernel that is short of memory, or takes back what is idle, drops
-    pages of files from resident memory and swaps others out, and this stays as it is.
+    pages of files from resident memory and swaps others out, and this stays as it is. It is never
+    less than what one of them holds, of which others, such as who forked it, may have a share.
     """
-    if len(pids) == 1:
-        (pid,) = pids
-        found = _sizes((f"/proc/{pid}/status",), _HELD)
-        return None if found is None else sum(found)
-    shares = [_sizes((f"/proc/{pid}/smaps_rollup",), _HELD_SHARE) for pid in pids]
-    return None if None in shares else sum(sum(one) for one in shares if one is not None)
+    alone, shares = [], []
+    for pid in pids:
+        own = _sizes((f"/proc/{pid}/status",), _HELD)
+        share = _sizes((f"/proc/{pid}/smaps_rollup",), _HELD_SHARE) if len(pids) > 1 else own
+        if own is None or share is None:
+            return None
+        alone.append(sum(own))
+        shares.append(sum(share))
+    return max(sum(shares), *alone) if alone else None
 
 
 def _of_one_program(rss_bytes: Mapping[int, int]) -> int:

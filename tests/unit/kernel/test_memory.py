@@ -110,11 +110,14 @@ def test_what_forks_hold_together_counts_once():
         pids = [int(word) for word in forker.stdout.readline().split()]
         time.sleep(0.1)
         assert SHARED_BYTES < memory.held(pids) < 2 * SHARED_BYTES
+        # Two of four: half of what all share is that of others.
+        assert SHARED_BYTES < memory.held(pids[1:2]) <= memory.held(pids[1:3]) < 2 * SHARED_BYTES
     finally:
         os.killpg(forker.pid, signal.SIGKILL)
         forker.communicate()
     assert memory.held(pids[:1]) is None
     assert memory.held([os.getpid(), *pids]) is None
+    assert memory.held([]) is None
 
 
 def test_processes_of_several_programs_are_added_up():
