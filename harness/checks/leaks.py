@@ -263,16 +263,16 @@ def untold(watched: Watched, found: Slope | None) -> Untold | None:
         return Untold("too uneven", ", ".join(turns))
     if found is not None and found.is_bounded:
         return None
-    spans = [float(life.at_s[-1] - life.at_s[0]) for life in watched.lives if len(life.at_s)]
-    if not spans:
+    lives = [life for life in watched.lives if len(life.at_s)]
+    if not lives:
         return NOT_SAMPLED
-    longest = _long(max(spans))
-    if len(spans) > 1 and max(spans) < sum(spans) >= slope.LEAST_S:
-        return Untold("restarted too often", f"{len(spans)} lives, the longest of {longest}")
-    if max(spans) < slope.LEAST_S or found is not None:
+    longest_s = max(float(life.at_s[-1] - life.at_s[0]) for life in lives)
+    longest = _long(longest_s)
+    if len(lives) > 1 and lives[-1].at_s[-1] - lives[0].at_s[0] >= slope.LEAST_S:
+        return Untold("restarted too often", f"{len(lives)} lives, the longest of {longest}")
+    if longest_s < slope.LEAST_S or found is not None:
         return Untold("too short", f"{longest} of it")
-    samples = sum(len(life.at_s) for life in watched.lives)
-    return Untold("too few samples", f"{samples} in {longest}")
+    return Untold("too few samples", f"{sum(len(life.at_s) for life in lives)} in {longest}")
 
 
 def _rises_and_wanders(watched: Watched, found: Slope) -> bool:

@@ -176,6 +176,7 @@ def test_of_an_earlier_version_resident_memory_is_looked_at():
     ("lives", "says"),
     [
         ([60] * 80, "restarted too often to tell: 80 lives, the longest of 59 s"),
+        ([1] * 9, "restarted too often to tell: 9 lives, the longest of 0 s"),  # seldom looked at
         ([1], "too short to tell: 0 s of it"),
         ([], "too short to tell: nothing of it was sampled"),
     ],
