@@ -249,6 +249,7 @@ class Untold(NamedTuple):
         return f"{self.why} to tell: {self.seen}"
 
 
+UNEVEN = "too uneven"
 NOT_SAMPLED = Untold("too short", "nothing of it was sampled")
 
 
@@ -260,7 +261,7 @@ def untold(watched: Watched, found: Slope | None) -> Untold | None:
             f"{_amount(watched.resource, value, digits)}{f' after {_long(at_s)}' if at_s else ''}"
             for at_s, value in found.turns
         ]
-        return Untold("too uneven", ", ".join(turns))
+        return Untold(UNEVEN, ", ".join(turns))
     if found is not None and found.is_bounded:
         return None
     lives = [life for life in watched.lives if len(life.at_s)]

@@ -182,14 +182,19 @@ def _with_untold(
     finding: Finding, some: Sequence[Trend], told: Sequence[Trend], *, asked: bool
 ) -> Finding:
     """Say of whom nobody can tell: of nodes that were restarted again and again, or of all of them
-    in a short soak.
+    in a short soak. Those that were watched all the time and are too uneven leave it open, where it
+    was asked, whether any leaks.
     """
     if not told:
         return finding if asked else replace(finding, answer=Answer.MEASURED, cause=None)
     of = [one for one in some if one not in told and one.watched.of != TOGETHER]
     said = "; ".join(_untold(of))
-    sentence = "; ".join(filter(None, (finding.sentence, said)))
-    return replace(finding, sentence=sentence)
+    finding = replace(finding, sentence="; ".join(filter(None, (finding.sentence, said))))
+    are_uneven = any(one.untold is not None and one.untold.why == leaks.UNEVEN for one in of)
+    if not (asked and are_uneven and finding.answer is Answer.PASS):
+        return finding
+    measured = f"{len(some) - len(of)} of {len(some)} told"
+    return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
 
 
 def _untold(some: Sequence[Trend]) -> Iterator[str]:
