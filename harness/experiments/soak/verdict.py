@@ -229,7 +229,11 @@ def of_own(trends: Iterable[Trend]) -> list[Finding]:
             measured=_rate(one),
             sentence="" if one.untold is None else str(one.untold),
         )
-        if one.is_leak and one.watched.resource in OWN_MEMORY and _is_steep(one):
+        is_memory = one.watched.resource in OWN_MEMORY
+        if one.is_leak:
+            said = f"it grows; what is surely more than {OWN_FLAT_PER_H / 1e6:g} MB/h is UNKNOWN"
+            finding = replace(finding, sentence=said if is_memory else "it grows")
+        if one.is_leak and is_memory and _is_steep(one):
             sentence = "the harness's own memory grows: a longer soak would be disturbed by it"
             finding = replace(
                 finding, answer=Answer.UNKNOWN, cause=Cause.HOST_LIMITED, sentence=sentence

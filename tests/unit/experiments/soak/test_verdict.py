@@ -174,6 +174,11 @@ def test_what_grows_in_the_harness_fails_nothing():
     trends = leaks.found([series("harness: soak", 50e6, is_node=False), series("node-2", 0)])
     found = judged(1, seen(1, finding()), trends=trends)
     assert found.answer is Answer.UNKNOWN
+    slower = leaks.found([series("harness: soak", 5e6, is_node=False), series("node-2", 0)])
+    judged_slower = judged(1, seen(1, finding()), trends=slower)
+    assert judged_slower.answer is Answer.PASS
+    said = {one.name: one.sentence for one in judged_slower.findings}
+    assert said["harness: soak: rss"].startswith("it grows; what is surely more than 10 MB/h")
     flat = leaks.found([series("harness: soak", 0, is_node=False), series("node-2", 0)])
     assert judged(1, seen(1, finding()), trends=flat).answer is Answer.PASS
 
