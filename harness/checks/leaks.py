@@ -271,7 +271,7 @@ def untold(watched: Watched, found: Slope | None) -> Untold | None:
     longest = _long(longest_s)
     if len(lives) > 1 and lives[-1].at_s[-1] - lives[0].at_s[0] >= slope.LEAST_S:
         return Untold("restarted too often", f"{len(lives)} lives, the longest of {longest}")
-    if longest_s < slope.LEAST_S or found is not None:
+    if longest_s < slope.LEAST_S or (found is not None and found.seconds < slope.AMPLE_S):
         return Untold("too short", f"{longest} of it")
     return Untold("too few samples", f"{sum(len(life.at_s) for life in lives)} in {longest}")
 

@@ -34,6 +34,7 @@ REPEATS_CAP = 0.95
 WARM_UP_SHARE = 0.2  # of a life is left out: caches fill, and an allocator takes its pools
 WARM_UP_S_LEAST, WARM_UP_S_MOST = 60.0, 1800.0
 LEAST_S = WARM_UP_S_LEAST + BLOCKS_LEAST * BLOCK_S_LEAST  # of less nothing is told
+AMPLE_S = BLOCKS[0] * BLOCK_S_LEAST  # without warm-ups: enough, where samples are
 SLOWS_BELOW = 0.5  # of the whole slope: what rises less in its latter half is a warm-up still
 
 

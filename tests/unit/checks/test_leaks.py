@@ -192,6 +192,11 @@ def test_few_samples_of_a_long_time_are_not_called_short():
     seldom = Life(at_s=np.arange(5) * 1800.0, values=np.zeros(5))
     (trend,) = leaks.found([Watched(of="n", resource="disk", lives=(seldom,))])
     assert trend.sentence == "n: disk: too few samples to tell: 5 in 2 h"
+    some = Life(at_s=np.arange(16) * 100.0, values=np.repeat([28672.0, 40960.0], 8))
+    watched = [Watched(of=f"n{at}", resource="disk", lives=(some,)) for at in range(66)]
+    trend = leaks.found(watched)[0]
+    assert trend.sentence == "n0: disk: too few samples to tell: 16 in 25 min"
+    assert trend.slope is not None
 
 
 @pytest.mark.parametrize(
