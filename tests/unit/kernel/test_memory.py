@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -118,6 +119,47 @@ def test_what_forks_hold_together_counts_once():
     assert memory.held(pids[:1]) is None
     assert memory.held([os.getpid(), *pids]) is None
     assert memory.held([]) is None
+
+
+FREES = """
+import ctypes, sys, threading
+from harness.kernel import memory
+if sys.argv[1] == "gives back":
+    memory.give_back_what_is_freed()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+ready, done = threading.Barrier(9), threading.Event()
+def work():
+    for _ in range(2):  # after the first of them is freed, glibc keeps such pieces
+        piece = library.malloc(2_000_000)
+        ctypes.memset(piece, 1, 2_000_000)
+        library.free(piece)
+    ready.wait()
+    done.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+import os
+before = memory.held([os.getpid()])
+for one in threads:
+    one.start()
+ready.wait()
+print(memory.held([os.getpid()]) - before)
+done.set()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_threads_have_freed_is_given_back():
+    """Eight threads, each of which has freed 2 MB twice."""
+
+    def kept(how: str) -> int:
+        said = subprocess.run(
+            [sys.executable, "-c", FREES, how], capture_output=True, text=True, check=True
+        )
+        return int(said.stdout)
+
+    assert kept("keeps") > 8_000_000
+    assert kept("gives back") < 3_000_000
 
 
 def test_processes_of_several_programs_are_added_up():
