@@ -106,10 +106,10 @@ def section(results: list[dict[str, Any]]) -> str:
     if planted:
         lines += ["", "What was said of the planted:", ""]
         lines += [f"- {said}" for said in planted[-1]["told"]]
-    newest = results[-1]
-    beside = f", beside {newest['beside']}" if newest.get("beside") else ""
-    lines += ["", f"Of the harness in the newest soak, of {newest['minutes']} minutes{beside}:", ""]
-    lines += [f"- {said}" for said in newest["own"]]
+    for one in [*filter(is_extra, results)] or results[-1:]:
+        beside = f", beside {one['beside']}" if one.get("beside") else ""
+        lines += ["", f"Of the harness in a soak of {one['minutes']} minutes{beside}:", ""]
+        lines += [f"- {said}" for said in one["own"]]
     return "\n".join(lines)
 
 
