@@ -15,6 +15,6 @@ def test_it_gives_back_what_it_frees_before_it_has_threads(monkeypatch):
     )
     monkeypatch.setattr(first_lines.priority, "lead_session", lambda: done.append("session"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(supervisor, "main", lambda channel, problem: done.append(channel))
+    monkeypatch.setattr(supervisor, "main", lambda *given: done.append(given))
     first_lines.main(3, "netns")
-    assert done == ["memory", "session", 3]
+    assert done == ["memory", "session", (3, None)]
