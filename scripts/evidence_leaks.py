@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from evidence_clean import HARNESS
 from evidence_record import Record
+from sections import items
 
 from harness.checks import leaks, slope
 from harness.checks.leaks import Watched
@@ -280,7 +281,7 @@ def section(results: list[dict[str, Any]]) -> str:
         ("Of the harness itself:", "own"),
     ):
         if planted_runs:
-            lines += ["", title, "", *(f"- {said}" for said in planted_runs[-1][key])]
+            lines += ["", title, "", *items(planted_runs[-1][key])]
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from evidence_leaks import FOLLOWS, PLANTED, play, write_topology
 from evidence_record import ROOT, Record
+from sections import items
 
 MINUTES, CLEAN_MINUTES, CLEAN_SOAKS = 120, 10, 10
 # Beside the load of soak-10: a leak of connections is one of connecting.
@@ -105,11 +106,11 @@ def section(results: list[dict[str, Any]]) -> str:
     planted = [one for one in results if one["kind"] == "planted"]
     if planted:
         lines += ["", "What was said of the planted:", ""]
-        lines += [f"- {said}" for said in planted[-1]["told"]]
+        lines += items(planted[-1]["told"])
     for one in [*filter(is_extra, results)] or results[-1:]:
         beside = f", beside {one['beside']}" if one.get("beside") else ""
         lines += ["", f"Of the harness in a soak of {one['minutes']} minutes{beside}:", ""]
-        lines += [f"- {said}" for said in one["own"]]
+        lines += items(one["own"])
     return "\n".join(lines)
 
 
