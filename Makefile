@@ -9,7 +9,7 @@ export RUNTIME SYSTEM HARNESS_CLUSTER
 # Some machines forbid Python to keep what it compiled: then each of thousands of processes compiles it anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p test-nats ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-clean-room evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows ci-pull-request ci-release nightly down clean wheel constraints
+.PHONY: help setup demo test test-unit test-processes test-root test-docker test-vm test-browser test-libp2p test-nats ci lint check fmt coverage evidence evidence-sabotage evidence-clean evidence-shrink evidence-bugs evidence-leaks evidence-liars evidence-soak evidence-replay evidence-generated evidence-systems evidence-clean-room evidence-compare evidence-trends bench bench-cluster bench-judge bench-load bench-up bench-micro bench-faults bench-project lint-workflows lint-compose ci-pull-request ci-release nightly down clean wheel constraints
 
 help:  ## Show what can be made
 	@grep -hE '^[a-zA-Z0-9_ -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{n = split($$1, names, " "); for (i = 1; i <= n; i++) printf "  make %-16s %s\n", names[i], $$2}'
@@ -70,6 +70,9 @@ lint: setup  ## ruff (rules and format) and mypy --strict
 
 lint-workflows:  ## actionlint over .github/workflows (on PATH, or built with Go)
 	@scripts/lint_workflows
+
+lint-compose:  ## The Compose file of the monitoring, as Compose reads it (built with Go)
+	@scripts/lint_compose >/dev/null
 
 ci-pull-request: setup  ## What a pull request is told: the gate pull-request; base and head in turns, compared (BASE=origin/main; a quarter of an hour)
 	@$(BIN)/python scripts/ci_pull_request.py $(BASE)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from evidence_clean import HARNESS
 from evidence_record import Record
+from sections import items
 
 from harness.checks import leaks, slope
 from harness.checks.leaks import Watched
@@ -33,16 +34,16 @@ START_S = 600  # at most, and as long for what comes after
 COVER = "saw-tooth-memory"
 PLANTED = {
     1: ("leaks-a-descriptor-a-minute", "fds"),
-    3: ("leaks-memory-in-saw-tooth", "rss"),
+    3: ("leaks-memory-in-saw-tooth", "memory"),
     5: ("leaks-a-connection-a-reconnect", "connections"),
 }
 # What a planted leak brings along: a connection is a descriptor, and is in the mean.
 FOLLOWS = {
     ("node-5", "fds"),
-    *((leaks.TOGETHER, resource) for resource in ("fds", "rss", "connections")),
+    *((leaks.TOGETHER, resource) for resource in ("fds", "memory", "connections")),
 }
 # Of the drawn: resource → what is planted in an hour, in steps of so much.
-DRAWN = {"fds": (60, 1), "rss": (2e6, 4096), "connections": (60, 1)}
+DRAWN = {"fds": (60, 1), "memory": (2e6, 4096), "connections": (60, 1)}
 DRAWN_SECONDS = 2 * 3600
 SOAKS_CLEAN, SOAKS_PLANTED = 100, 20
 PIECE_S = 180  # of residuals, drawn whole: what repeats within repeats in what is drawn
@@ -155,7 +156,7 @@ def drawn(clean: Sequence[Watched], seed: int, resource: str | None) -> Iterator
 
 def repeated(clean: Sequence[Watched]) -> Iterator[dict[str, Any]]:
     """Draw soaks without a leak, and with each."""
-    nodes = [one for one in clean if one.is_node]
+    nodes = [one for one in clean if one.is_node and one.resource != leaks.RESIDENT]
     for resource, count in ((None, SOAKS_CLEAN), *((name, SOAKS_PLANTED) for name in DRAWN)):
         alarms, missed, series = Counter[str](), 0, 0
         for seed in range(count):
@@ -280,7 +281,7 @@ def section(results: list[dict[str, Any]]) -> str:
         ("Of the harness itself:", "own"),
     ):
         if planted_runs:
-            lines += ["", title, "", *(f"- {said}" for said in planted_runs[-1][key])]
+            lines += ["", title, "", *items(planted_runs[-1][key])]
     return "\n".join(lines)
 
 

@@ -198,8 +198,8 @@ within = "5s"                    # of broadcast.coverage: of what came so soon a
 `within` makes a share of what came in time: a broadcast that was sent late by a twentieth of it is
 none of the system's, and a row that was missed while others had the host is UNKNOWN, as a time is.
 
-`slope` is how fast a resource grows ([leaks](leaks.md)): of `rss`, `fds`, `threads`, `connections`
-and `disk`, in the units that end in `/h`, which are of nothing else.
+`slope` is how fast a resource grows ([leaks](leaks.md)): of `memory`, `rss`, `fds`, `threads`,
+`connections` and `disk`, in the units that end in `/h`, which are of nothing else.
 
 | key | values |
 |---|---|

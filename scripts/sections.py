@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import re
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "docs" / "benchmarks.md"
+
+
+COLUMNS = 100
+
+
+def items(sentences: Iterable[str]) -> list[str]:
+    """Return a list's items, each as narrow as lines of a document are."""
+    return [
+        textwrap.fill(one, COLUMNS, initial_indent="- ", subsequent_indent="  ")
+        for one in sentences
+    ]
 
 
 def publish(document: Path, name: str, text: str) -> None:

@@ -26,6 +26,7 @@ SLOPE = "slope"
 GROWTH = "growth in "
 # Metric → what its growth is counted in.
 COUNTED_IN = {
+    "memory": "bytes",
     "rss": "bytes",
     "fds": "fds",
     "threads": "threads",
@@ -101,14 +102,16 @@ def of_series(row: Row, watched: Sequence[Watched], where: str) -> Finding:
     slopes = [leaks.of(one, confidence) for one in watched]
     told = [(one, found) for one, found in zip(watched, slopes, strict=True) if found is not None]
     if not told:
-        said = f"{watched[0].of}: {where} is too short to tell how fast {row.metric} grows"
+        said = leaks.sentence(watched[0], None)
+        if leaks.untold(watched[0], None) == leaks.NOT_SAMPLED:
+            said = f"{watched[0].of}: {where} is too short to tell how fast {row.metric} grows"
         return unknown(row, Cause.TOO_FEW, said)
-    untold = [one.of for one, found in zip(watched, slopes, strict=True) if found is None]
+    untold = [one for one, found in zip(watched, slopes, strict=True) if found is None]
     return _judged(row, told, untold)
 
 
-def _judged(row: Row, told: Sequence[tuple[Watched, Slope]], untold: Sequence[str]) -> Finding:
-    """The finding of slopes; `untold` lived too short to have one."""
+def _judged(row: Row, told: Sequence[tuple[Watched, Slope]], untold: Sequence[Watched]) -> Finding:
+    """The finding of slopes; `untold` have none."""
     worst, slope = max(told, key=lambda one: one[1].per_s)
     if row.bound is None:
         said = "measured, not promised"
@@ -136,18 +139,19 @@ def _judged(row: Row, told: Sequence[tuple[Watched, Slope]], untold: Sequence[st
 
 
 def _unknown(
-    row: Row, open_: Sequence[tuple[Watched, Slope]], untold: Sequence[str], measured: str
+    row: Row, open_: Sequence[tuple[Watched, Slope]], untold: Sequence[Watched], measured: str
 ) -> Finding:
     """The finding where neither side of the bound is shown."""
     if not open_:
-        said = f"{untold[0]} lived too short to tell how fast its {row.metric} grows"
-        return unknown(row, Cause.TOO_FEW, said, measured)
+        return unknown(row, Cause.TOO_FEW, leaks.sentence(untold[0], None), measured)
     one, slope = max(open_, key=lambda one: one[1].high_per_s)
     if slope.slows and not row.holds(row.in_unit(slope.per_s)):
         rises = leaks.at_rate(row.metric, slope.per_s)
         said = f"{one.of}: {row.metric} +{rises}, and ever more slowly: its warm-up is not over"
     elif not slope.is_bounded:
         said = leaks.sentence(one, slope)
+    elif slope.is_uneven:
+        said = f"{leaks.sentence(one, slope)}; the bound lies in that"
     else:
         said = f"too short to tell: {leaks.sentence(one, slope)}, which the bound lies in"
     return unknown(row, Cause.TOO_FEW, said, _shown(row, one, slope))

@@ -21,6 +21,7 @@ from harness.checks import slope
 from harness.checks.slope import Life, Slope
 
 HOUR_S = 3600.0
+LONG_IN_S = 90.0  # what is shorter is told in seconds
 FALSE_ALARMS = 0.01  # how often anything is said to leak where nothing does, over all series
 WANDERS = (
     0.5  # correlation of a trough with the next: what wanders is no trend yet, however far it went
@@ -42,8 +43,12 @@ class Resource(NamedTuple):
     least_per_h: float
 
 
+# What no file holds, in memory or swapped out; and what is in memory, of files too. Where the first
+# is told the second tells of no leak: a kernel that is short of memory takes it back.
+MEMORY, RESIDENT = "memory", "rss"
 RESOURCES: Mapping[str, Resource] = {
-    "rss": Resource(is_bytes=True, quantum=4096, least_per_h=0.5e6),
+    MEMORY: Resource(is_bytes=True, quantum=4096, least_per_h=0.5e6),
+    RESIDENT: Resource(is_bytes=True, quantum=4096, least_per_h=0.5e6),
     "fds": Resource(is_bytes=False, quantum=1, least_per_h=2),
     "threads": Resource(is_bytes=False, quantum=1, least_per_h=2),
     "connections": Resource(is_bytes=False, quantum=1, least_per_h=2),
@@ -70,8 +75,8 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """What became of one series. `slope` None: too short to tell. `p` is corrected for how many
-    series there are.
+    """What became of one series. `slope` None: nobody can tell (`untold`). `p` is corrected for how
+    many series there are.
     """
 
     watched: Watched
@@ -81,8 +86,13 @@ class Trend:
 
     @property
     def is_told(self) -> bool:
-        """Whether its interval says anything."""
-        return self.slope is not None and self.slope.is_bounded
+        """Whether a leak would have shown: its interval is that of a trend."""
+        return self.untold is None
+
+    @property
+    def untold(self) -> Untold | None:
+        """Why nobody can tell whether it leaks; None where somebody can."""
+        return untold(self.watched, self.slope)
 
     @property
     def sentence(self) -> str:
@@ -96,7 +106,8 @@ def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> lis
 
     Intervals hold for all series at once (Bonferroni).
     """
-    looked_at = [*watched, *together(watched)]
+    chosen = _without_resident(watched)
+    looked_at = [*chosen, *together(chosen)]
     if not looked_at:
         return []
     confidence = 1 - false_alarms / len(looked_at)
@@ -110,14 +121,25 @@ def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> lis
             is_leak=found is not None
             and p < false_alarms
             and not found.slows
-            and (found.repeats < WANDERS or not RESOURCES[one.resource].is_bytes),
+            and not _wanders(one, found),
         )
         for one, found, p in zip(looked_at, slopes, corrected, strict=True)
     ]
 
 
+def _wanders(watched: Watched, found: Slope) -> bool:
+    """Whether a rise of it is no news, however clearly it shows."""
+    return RESOURCES[watched.resource].is_bytes and found.repeats >= WANDERS
+
+
+def _without_resident(watched: Sequence[Watched]) -> list[Watched]:
+    """Leave out the resident memory of what its memory is told of."""
+    told = {one.of for one in watched if one.resource == MEMORY}
+    return [one for one in watched if one.resource != RESIDENT or one.of not in told]
+
+
 def of(watched: Watched, confidence: float) -> Slope | None:
-    """Return the slope of one series; None where it is too short to tell."""
+    """Return the slope of one series; None where nobody can tell of one."""
     about = RESOURCES[watched.resource]
     return slope.of(
         watched.lives,
@@ -210,10 +232,54 @@ def _holm(probabilities: Sequence[float]) -> list[float]:
 
 def sentence(watched: Watched, found: Slope | None) -> str:
     """Say what a series does."""
-    said = f"{watched.of}: {watched.resource}"
+    said, why = f"{watched.of}: {watched.resource}", untold(watched, found)
     if found is None or not found.is_bounded:
-        return f"{said}: too short to tell"
-    return f"{said} {rate(watched.resource, found)}{_reaches(watched, found)}"
+        return f"{said}: {why}"
+    told = f"{said} {rate(watched.resource, found)}"
+    return f"{told}, {why}" if why is not None else f"{told}{_reaches(watched, found)}"
+
+
+class Untold(NamedTuple):
+    """Why nobody can tell whether a series leaks, in a word, and what was seen of it."""
+
+    why: str
+    seen: str
+
+    def __str__(self) -> str:
+        return f"{self.why} to tell: {self.seen}"
+
+
+UNEVEN = "too uneven"
+NOT_SAMPLED = Untold("too short", "nothing of it was sampled")
+
+
+def untold(watched: Watched, found: Slope | None) -> Untold | None:
+    """Say why nobody can tell whether a series leaks; None where somebody can."""
+    if found is not None and (found.is_uneven or _rises_and_wanders(watched, found)):
+        digits = 1 if max(value for _, value in found.turns) < 100e6 else 0
+        turns = [
+            f"{_amount(watched.resource, value, digits)}{f' after {_long(at_s)}' if at_s else ''}"
+            for at_s, value in found.turns
+        ]
+        return Untold(UNEVEN, ", ".join(turns))
+    if found is not None and found.is_bounded:
+        return None
+    lives = [life for life in watched.lives if len(life.at_s)]
+    if not lives:
+        return NOT_SAMPLED
+    longest_s = max(float(life.at_s[-1] - life.at_s[0]) for life in lives)
+    longest = _long(longest_s)
+    if len(lives) > 1 and lives[-1].at_s[-1] - lives[0].at_s[0] >= slope.LEAST_S:
+        return Untold("restarted too often", f"{len(lives)} lives, the longest of {longest}")
+    if longest_s < slope.LEAST_S or (found is not None and found.seconds < slope.AMPLE_S):
+        return Untold("too short", f"{longest} of it")
+    return Untold("too few samples", f"{sum(len(life.at_s) for life in lives)} in {longest}")
+
+
+def _rises_and_wanders(watched: Watched, found: Slope) -> bool:
+    """Whether it rose for sure, by what is told of, and nobody says that it leaks."""
+    least_per_s = RESOURCES[watched.resource].least_per_h / HOUR_S
+    return found.low_per_s > least_per_s and not found.slows and _wanders(watched, found)
 
 
 def rate(resource: str, found: Slope) -> str:
@@ -242,13 +308,20 @@ def _reaches(watched: Watched, found: Slope) -> str:
     """
     if watched.limit is None or found.low_per_s <= 0 or found.last >= watched.limit:
         return ""
-    about = RESOURCES[watched.resource]
-    most = f"{watched.limit / 1e6:,.0f} MB" if about.is_bytes else f"{watched.limit:,.0f}"
+    most = _amount(watched.resource, watched.limit)
     after = _long((watched.limit - found.last) / found.per_s)
     return f", reaches {watched.limit_is.format(most)} in {after}"
 
 
+def _amount(resource: str, value: float, digits: int = 0) -> str:
+    if RESOURCES[resource].is_bytes:
+        return f"{value / 1e6:,.{digits}f} MB"
+    return f"{value:,.0f}"
+
+
 def _long(seconds: float) -> str:
+    if seconds < LONG_IN_S:
+        return f"{seconds:.0f} s"
     for unit, length, most in (("min", 60.0, 90), ("h", HOUR_S, 72)):
         if seconds < most * length:
             return f"{seconds / length:.0f} {unit}"

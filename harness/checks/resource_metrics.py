@@ -239,6 +239,11 @@ RESOURCE_METRICS: dict[str, Metric] = {
         needs=frozenset({Part.OPERATIONS}),
     ),
     "rss": _of_node("size", _sampled("rss_bytes"), "resident memory of a node's process"),
+    "memory": _of_node(
+        "size",
+        _sampled("memory_bytes"),
+        "memory of a node's processes that no file holds, in memory or swapped out",
+    ),
     "cpu": _of_node(
         "share", cpu, "share of one core over the phase: what the process clock gained"
     ),

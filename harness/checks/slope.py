@@ -21,6 +21,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks import walk
+
 Floats = npt.NDArray[np.float64]
 
 BLOCKS = (48, 32, 24, 16)  # those are taken whose troughs tell the slope most sharply
@@ -31,6 +33,8 @@ COVERED_LEAST = 0.5  # of a block lies between its first and last sample, or it 
 REPEATS_CAP = 0.95
 WARM_UP_SHARE = 0.2  # of a life is left out: caches fill, and an allocator takes its pools
 WARM_UP_S_LEAST, WARM_UP_S_MOST = 60.0, 1800.0
+LEAST_S = WARM_UP_S_LEAST + BLOCKS_LEAST * BLOCK_S_LEAST  # of less nothing is told
+AMPLE_S = BLOCKS[0] * BLOCK_S_LEAST  # without warm-ups: enough, where samples are
 SLOWS_BELOW = 0.5  # of the whole slope: what rises less in its latter half is a warm-up still
 
 
@@ -60,7 +64,9 @@ class Slope:
 
     `p`: how likely troughs that do not rise faster than `least_per_s` look like these. `slows`: the
     latter half rises less than half as fast as the whole. `repeats`: correlation of a trough with
-    the next.
+    the next. `turns`: when its longest life's first trough was, the one that lies farthest from the
+    line to the last, and the last (s from the first), and what they were. `is_uneven`: the interval
+    is that of a walk (`_uneven`).
     """
 
     per_s: float
@@ -73,6 +79,8 @@ class Slope:
     lives: int
     repeats: float
     last: float  # the newest trough
+    turns: tuple[tuple[float, float], ...]
+    is_uneven: bool
 
     @property
     def seconds(self) -> float:
@@ -140,14 +148,17 @@ def of(
     repeats = _repeats(troughs.without(per_s))
     p = _p(troughs.without(least_per_s), repeats)
     if is_counted:  # of two tests and intervals, each surer, the sharper one
-        confidence, walk = (1 + confidence) / 2, _as_walk(troughs)
+        confidence, steps = (1 + confidence) / 2, walk.of(troughs.lives, troughs.quantum)
     repeated = 0.0 if troughs.without(per_s).is_flat else repeats
     low_per_s, high_per_s = _interval(slopes, _within(troughs, repeated, confidence))
     if is_counted:
-        off_per_s = walk.quantile(confidence) * walk.error_per_s
+        off_per_s = steps.off_per_s(confidence)
         if 2 * off_per_s < high_per_s - low_per_s:
             low_per_s, high_per_s = per_s - off_per_s, per_s + off_per_s
-        p = min(2 * min(p, walk.p(per_s - least_per_s)), 1.0)
+        p = min(2 * min(p, steps.p(per_s - least_per_s)), 1.0)
+    is_uneven = math.isinf(high_per_s - low_per_s) and _are_enough(troughs, slopes, confidence)
+    if is_uneven:
+        low_per_s, high_per_s = _uneven(troughs, per_s, confidence)
     hidden_per_s = quantum / (troughs.count * troughs.block_s)
     by_chance = _by_chance(troughs)
     if by_chance > (1 - confidence) / 2:
@@ -164,6 +175,8 @@ def of(
         lives=len(troughs.lives),
         repeats=repeats,
         last=float(troughs.lives[-1][1][-1]),
+        turns=_turns(troughs),
+        is_uneven=is_uneven,
     )
 
 
@@ -328,41 +341,29 @@ def _interval(slopes: Floats, within: float) -> tuple[float, float]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """How far a slope may be off where what comes adds up: each step is by itself, and none comes
-    back (a random walk, whose troughs repeat each other wholly).
+def _are_enough(troughs: _Troughs, slopes: Floats, confidence: float) -> bool:
+    """Whether so many troughs would have an interval, if they did not repeat each other."""
+    low_per_s, high_per_s = _interval(slopes, _within(troughs, 0.0, confidence))
+    return math.isfinite(low_per_s) and math.isfinite(high_per_s)
+
+
+def _uneven(troughs: _Troughs, per_s: float, confidence: float) -> tuple[float, float]:
+    """Return the interval of troughs that wander so far that Kendall's S has none: that of a walk.
+    It always holds 0, for in what wanders a rise is no news.
     """
-
-    error_per_s: float
-    steps: int
-
-    def quantile(self, confidence: float) -> float:
-        from scipy.special import stdtrit
-
-        return float(stdtrit(max(self.steps - 1, 1), (1 + confidence) / 2))
-
-    def p(self, over_per_s: float) -> float:
-        """How likely it rises so much faster than it does."""
-        from scipy.special import stdtr
-
-        if over_per_s <= 0 or self.error_per_s <= 0:
-            return 1.0
-        return float(stdtr(max(self.steps - 1, 1), -over_per_s / self.error_per_s))
+    off_per_s = walk.widest_off_per_s(troughs.lives, troughs.quantum, confidence)
+    return min(per_s - off_per_s, 0.0), max(per_s + off_per_s, 0.0)
 
 
-WALK_OF_MEDIAN = 1.1  # error of the median slope of a walk ÷ that of its mean step (simulated)
-
-
-def _as_walk(troughs: _Troughs) -> _Walk:
-    """Return how far the slope may be off by how evenly troughs step. Of troughs that only scatter
-    that is more than they are off.
+def _turns(troughs: _Troughs) -> tuple[tuple[float, float], ...]:
+    """Return the first trough of the longest life, the one that lies farthest from the line to the
+    last, and the last: times from the first, and troughs.
     """
-    steps = np.concatenate([np.diff(values) for _, values in troughs.lives])
-    seconds = sum(float(at_s[-1] - at_s[0]) for at_s, _ in troughs.lives)
-    # Whole steps are seen to no more than a twelfth of the square of one.
-    square = float(steps.var(ddof=1)) + troughs.quantum**2 / 12
-    return _Walk(WALK_OF_MEDIAN * math.sqrt(square * len(steps)) / seconds, len(steps))
+    at_s, values = max(troughs.lives, key=lambda one: len(one[0]))
+    line = np.interp(at_s, at_s[[0, -1]], values[[0, -1]])
+    farthest = int(np.argmax(np.abs(values - line)))
+    chosen = sorted({0, farthest, len(at_s) - 1})
+    return tuple((float(at_s[at] - at_s[0]), float(values[at])) for at in chosen)
 
 
 def _p(residuals: _Troughs, repeats: float) -> float:

@@ -20,6 +20,7 @@ from harness.history.history import History, PhaseWindow
 
 # Resource → its column of SAMPLES, and of OWN.
 OF_NODES: Mapping[str, str] = {
+    "memory": "memory_bytes",
     "rss": "rss_bytes",
     "fds": "fds",
     "threads": "threads",
@@ -27,6 +28,7 @@ OF_NODES: Mapping[str, str] = {
     "disk": "disk_bytes",
 }
 OF_OWN: Mapping[str, str] = {
+    "memory": "memory_bytes",
     "rss": "rss_bytes",
     "fds": "fds",
     "threads": "threads",
@@ -56,7 +58,7 @@ def of_nodes(history: History, window: PhaseWindow | None = None) -> list[Watche
             if not made:
                 continue
             last = float(made[-1].values[-1])
-            can_give = resource == "rss" and left_bytes is not None
+            can_give = resource in ("rss", "memory") and left_bytes is not None
             found.append(
                 Watched(
                     of=name,

@@ -78,6 +78,9 @@ SAMPLES = pa.schema(
         # Cumulative like cpu_ns: read from disks, and written (to memory, for them); null: not told
         pa.field("io_bytes", pa.int64()),
         pa.field("processes", pa.int32()),  # how many it has; null: not told
+        # What its processes hold that no file does, in memory or swapped out; null: not its turn
+        # (of hundreds of nodes each is looked at every some seconds), or not told.
+        pa.field("memory_bytes", pa.int64()),
     ]
 )
 # A process of the harness itself. Its sockets (of any kind) and limit are taken seldom; null: not
@@ -91,6 +94,7 @@ OWN = pa.struct(
         pa.field("threads", pa.int32()),
         pa.field("sockets", pa.int32()),
         pa.field("fds_limit", pa.int32()),
+        pa.field("memory_bytes", pa.int64()),  # as of SAMPLES
     ]
 )
 HOST = pa.schema(

@@ -7,12 +7,19 @@ both again for each.
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 _FIELDS = (b"Pss_Anon", b"Pss_Shmem", b"RssAnon", b"RssShmem")
+# What no file holds, of a process by itself, and its share of what processes hold together.
+_HELD, _HELD_SHARE = (b"RssAnon", b"RssShmem", b"VmSwap"), (b"Pss_Anon", b"Pss_Shmem", b"SwapPss")
+
+
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # of glibc's malloc.h
+_PIECE_BYTES, _POOLS = 256 << 10, 2  # what is larger is mapped by itself, and unmapped
 
 
 class _Parts(NamedTuple):
@@ -20,6 +27,19 @@ class _Parts(NamedTuple):
 
     written: int
     of_files: int
+
+
+def give_back_what_is_freed() -> None:
+    """Have the C library give back what this process frees, where that is glibc.
+
+    It keeps a pool for each of eight threads a core, and of each as much as the largest piece that
+    was ever freed, twice: of a process of many threads that is tens of megabytes, which come one
+    after the other for an hour and look as a leak does.
+    """
+    library = ctypes.CDLL(None)
+    if hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_MMAP_THRESHOLD, _PIECE_BYTES)  # and it does not rise by itself any more
+        library.mallopt(_M_ARENA_MAX, _POOLS)
 
 
 def together(rss_bytes: Mapping[int, int]) -> int:
@@ -32,6 +52,25 @@ def together(rss_bytes: Mapping[int, int]) -> int:
     for pid in rss_bytes:
         by_program.setdefault(_program(pid), []).append(pid)
     return sum(_of_one_program({pid: rss_bytes[pid] for pid in of}) for of in by_program.values())
+
+
+def held(pids: Collection[int]) -> int | None:
+    """Return what processes hold together that no file does, in memory or swapped out; None where
+    nobody tells, or one has ended.
+
+    Only they can give it back: a kernel that is short of memory, or takes back what is idle, drops
+    pages of files from resident memory and swaps others out, and this stays as it is. It is never
+    less than what one of them holds, of which others, such as who forked it, may have a share.
+    """
+    alone, shares = [], []
+    for pid in pids:
+        own = _sizes((f"/proc/{pid}/status",), _HELD)
+        share = _sizes((f"/proc/{pid}/smaps_rollup",), _HELD_SHARE) if len(pids) > 1 else own
+        if own is None or share is None:
+            return None
+        alone.append(sum(own))
+        shares.append(sum(share))
+    return max(sum(shares), *alone) if alone else None
 
 
 def _of_one_program(rss_bytes: Mapping[int, int]) -> int:
@@ -55,16 +94,25 @@ def _program(pid: int) -> object:
 
 def _parts(pid: int, rss_bytes: int) -> _Parts | None:
     """Read the parts of a process's memory; None where nobody tells."""
+    found = _sizes((f"/proc/{pid}/smaps_rollup", f"/proc/{pid}/status"), _FIELDS)
+    if found is None:
+        return None
+    anon, shared, own_anon, own_shared = found
+    return _Parts(anon + shared, max(0, rss_bytes - own_anon - own_shared))
+
+
+def _sizes(files: Iterable[str], names: Sequence[bytes]) -> list[int] | None:
+    """Read these sizes, in bytes, of files of the kernel; None where one is not told."""
+    text, found = b"", []
     try:
-        with (
-            open(f"/proc/{pid}/smaps_rollup", "rb") as rollup,
-            open(f"/proc/{pid}/status", "rb") as status,
-        ):
-            lines = [*rollup, *status]
+        for path in files:
+            with open(path, "rb", buffering=0) as file:
+                text += b"\n" + file.read()
     except OSError:
         return None
-    found = {name: line for line in lines for name in _FIELDS if line.startswith(name + b":")}
-    if len(found) < len(_FIELDS):
-        return None
-    anon, shared, own_anon, own_shared = (int(found[name].split()[1]) * 1024 for name in _FIELDS)
-    return _Parts(anon + shared, max(0, rss_bytes - own_anon - own_shared))
+    for name in names:
+        begin = text.find(b"\n%b:" % name)
+        if begin < 0:
+            return None
+        found.append(int(text[begin + len(name) + 2 : text.index(b"kB", begin)]) * 1024)
+    return found

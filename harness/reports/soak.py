@@ -76,7 +76,7 @@ def slopes(details: Mapping[str, Any]) -> str:
     some = details["slopes"]
     said = f"<p>{details['series']:,} series were looked at; these grow most.</p>"
     if not some:
-        return f"<p>Of {details['series']:,} series none grows, or all are too short to tell.</p>"
+        return f"<p>Of {details['series']:,} series none grows, as far as anybody can tell.</p>"
     rows = (
         (answer(Answer.FAIL) if one["leaks"] else "no leak", escape(one["says"])) for one in some
     )

@@ -11,12 +11,13 @@ import sys
 
 from harness import runtimes
 from harness.errors import HarnessError
-from harness.kernel import namespaces, priority
+from harness.kernel import memory, namespaces, priority
 
 
 def main(channel: int, runtime: str) -> int:
     """Enter what the runtime needs, then be the supervisor; its errors go up the channel."""
     problem: HarnessError | None = None
+    memory.give_back_what_is_freed()
     priority.lead_session()  # before any thread: each has a priority of its own
     try:
         if os.geteuid() != 0 and runtimes.named(runtime).in_user_namespace:

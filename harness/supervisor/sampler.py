@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from harness.history.history import HOST, SAMPLES
-from harness.kernel import disks
+from harness.kernel import disks, memory
 from harness.kernel.accounts import Account
 from harness.kernel.cgroups import open_stats, throttled_us
 from harness.kernel.families import Census
@@ -40,6 +40,7 @@ from harness.supervisor.seldom import EVERY_S, NOTHING, Directory, Seldom, fds_l
 from harness.supervisor.sources import (
     TICK_NS,
     Gains,
+    Held,
     Memory,
     Source,
     Usage,
@@ -82,7 +83,7 @@ class Sampler:
         self._groups = open_stats(os.getpid())
         # Since Linux 6.2; else the folder is listed.
         self._counts_by_size = os.stat("/proc/self/fd").st_size > 0
-        self._census, self._memory = Census(), Memory()
+        self._census, self._memory, self._held = Census(), Memory(), Held()
         self._lock = threading.Lock()  # a descriptor must not be closed, and reused, under a pass
 
     def track(self, node_index: int, pid: int, account: Account | None = None) -> None:
@@ -134,6 +135,7 @@ class Sampler:
         with self._lock:
             families = self._census.families()
             self._memory.begin()
+            self._held.begin()
             pids = {node: source.pid for node, source in self._nodes.items()}
             looks = self._seldom.look(pids, time.monotonic())
             for node_index, source in sorted(self._nodes.items()):
@@ -144,7 +146,7 @@ class Sampler:
                 found = self._usage_of(node_index, source, family, accounted)
                 if found is None:
                     continue
-                usage, descriptors, processes = found
+                usage, descriptors, pids_of = found
                 link = counters.get(node_index)
                 rows.append(
                     (
@@ -165,7 +167,8 @@ class Sampler:
                         looks.get(node_index, NOTHING).disk_bytes,
                         looks.get(node_index, NOTHING).fds_limit,
                         io_bytes(source, family),
-                        processes,
+                        len(pids_of),
+                        self._held.of(node_index, pids_of),
                     )
                 )
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(SAMPLES)
@@ -173,9 +176,9 @@ class Sampler:
 
     def _usage_of(
         self, node_index: int, source: Source, family: Collection[int], accounted: set[int]
-    ) -> tuple[Usage, int, int] | None:
-        """Return what a node uses, its descriptors, and how many processes it has; None where its
-        first one has ended.
+    ) -> tuple[Usage, int, Collection[int]] | None:
+        """Return what a node uses, its descriptors, and its processes; None where its first one has
+        ended.
         """
         usage = usage_of(source.clock, source.stat)
         if usage is None:
@@ -199,7 +202,7 @@ class Sampler:
         rss_bytes = self._memory.of(node_index, {pid: one.rss_bytes for pid, one in used.items()})
         threads = sum(one.threads for one in used.values())
         total = Usage(usage.at_ns, source.cpu.count(total_ns), threads, rss_bytes, 0)
-        return total, descriptors, len(used)
+        return total, descriptors, used.keys()
 
     def _run_delay_ns(self, source: Source, threads: int, family: Collection[int]) -> int | None:
         """Return how long a node could run and waited for a core; None where nobody tells."""
@@ -258,6 +261,7 @@ class Sampler:
                     "threads": usage.threads,
                     "sockets": sockets(one.pid) if is_due else None,
                     "fds_limit": fds_limit(one.pid) if is_due else None,
+                    "memory_bytes": memory.held([one.pid]),
                 }
             )
         return load_cpu_ns, own

@@ -80,7 +80,7 @@ def beginning(node: int) -> int:
 
 def sample(at_s: float, node: int, **values: int) -> dict[str, Any]:
     row = dict.fromkeys(h.SAMPLES.names, 0)
-    untold = {"pid": None, "disk_bytes": None, "fds_limit": None}
+    untold = {"pid": None, "disk_bytes": None, "fds_limit": None, "memory_bytes": None}
     return {**row, **untold, "at_ns": int(at_s * SECOND), "node": node, **values}
 
 

@@ -148,6 +148,7 @@ def test_resident_memory_is_what_the_kernel_adds_up_page_by_page(bench):
     # The kernel's quick counter lags by some pages a CPU.
     assert abs(row["rss_bytes"] - exact) < 2_000_000
     assert row["rss_bytes"] > 50_000_000
+    assert 50_000_000 < row["memory_bytes"] < row["rss_bytes"]
 
 
 def test_cpu_is_exact_and_counts_threads_that_have_ended(bench):
@@ -386,6 +387,7 @@ def test_the_harness_own_processes(bench):
     assert after["fds"] - before["fds"] == 5
     assert after["threads"] - before["threads"] == 2
     assert after["rss_bytes"] - before["rss_bytes"] > 15 << 20
+    assert after["memory_bytes"] - before["memory_bytes"] > 15 << 20
     assert before["sockets"] == 0
     assert after["sockets"] is None  # it is told seldom
     child.close()

@@ -15,6 +15,7 @@ import psutil
 
 from harness.errors import StorageError
 from harness.history.folder import FREE_BYTES_LEAST, free_bytes, translated
+from harness.kernel import memory
 
 LOOKS = 60  # a window
 EVERY_S = (1.0, 10.0)  # at least, at most
@@ -46,6 +47,7 @@ class OwnProcess:
                 "process": self._name,
                 "pid": self._process.pid,
                 "rss_bytes": self._process.memory_info().rss,
+                "memory_bytes": memory.held([self._process.pid]),
                 "fds": self._process.num_fds(),
                 "threads": self._process.num_threads(),
             }

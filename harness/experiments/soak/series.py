@@ -26,7 +26,7 @@ from harness.history.folder import translated
 from harness.history.history import History
 
 OWN_PREFIX, PASSING = "harness: ", "harness: load"
-OWN_COLUMNS = {"rss": "rss_bytes", "fds": "fds", "threads": "threads"}
+OWN_COLUMNS = {"memory": "memory_bytes", "rss": "rss_bytes", "fds": "fds", "threads": "threads"}
 POINTS = 60  # of a series in a window
 SCHEMA = pa.schema(
     [
@@ -59,6 +59,8 @@ def of_own(lines: Iterable[Mapping[str, Any]]) -> list[Watched]:
     found: dict[tuple[str, str], dict[int, list[tuple[float, float]]]] = {}
     for one in lines:
         for resource, key in OWN_COLUMNS.items():
+            if one.get(key) is None:  # of an earlier version, or not told
+                continue
             lives = found.setdefault((one["process"], resource), {})
             lives.setdefault(one["pid"], []).append((one["at_s"], float(one[key])))
     return [

@@ -6,7 +6,7 @@ A finding of windows is one line, whatever their number: its answer is the worst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from harness.experiments.soak.series import OWN_PREFIX
 WINDOWS, RECORD = "soak: windows", "soak: record"
 # From how much growth on the harness's own memory is no longer flat, bytes an hour.
 OWN_FLAT_PER_H = 10e6
+OWN_MEMORY = (leaks.MEMORY, leaks.RESIDENT)
 ORDER = (Answer.FAIL, Answer.UNKNOWN, Answer.PASS, Answer.MEASURED, Answer.NOT_ASKED)
 NAMED_MOST = 8  # windows in a sentence
 
@@ -181,21 +182,34 @@ def _with_untold(
     finding: Finding, some: Sequence[Trend], told: Sequence[Trend], *, asked: bool
 ) -> Finding:
     """Say of whom nobody can tell: of nodes that were restarted again and again, or of all of them
-    in a short soak.
+    in a short soak. Those that were watched all the time and are too uneven leave it open, where it
+    was asked, whether any leaks.
     """
-    untold = [one.watched.of for one in some if one not in told and one.watched.of != TOGETHER]
     if not told:
         return finding if asked else replace(finding, answer=Answer.MEASURED, cause=None)
-    if not untold:
+    of = [one for one in some if one not in told and one.watched.of != TOGETHER]
+    said = "; ".join(_untold(of))
+    finding = replace(finding, sentence="; ".join(filter(None, (finding.sentence, said))))
+    are_uneven = any(one.untold is not None and one.untold.why == leaks.UNEVEN for one in of)
+    if not (asked and are_uneven and finding.answer is Answer.PASS):
         return finding
-    more = f" and {len(untold) - NAMED_MOST} more" if len(untold) > NAMED_MOST else ""
-    said = f"{', '.join(untold[:NAMED_MOST])}{more}: too short to tell"
-    sentence = f"{finding.sentence}; {said}" if finding.sentence else said
-    return replace(finding, sentence=sentence)
+    measured = f"{len(some) - len(of)} of {len(some)} told"
+    return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
+
+
+def _untold(some: Sequence[Trend]) -> Iterator[str]:
+    """Say of whom nobody can tell, and why."""
+    by_why: dict[str, list[str]] = {}
+    for one in some:
+        if (untold := one.untold) is not None:
+            by_why.setdefault(untold.why, []).append(one.watched.of)
+    for why, names in by_why.items():
+        more = f" and {len(names) - NAMED_MOST} more" if len(names) > NAMED_MOST else ""
+        yield f"{', '.join(names[:NAMED_MOST])}{more}: {why} to tell"
 
 
 def _rate(one: Trend) -> str:
-    if one.slope is None or not one.is_told:
+    if one.slope is None or not one.slope.is_bounded:
         return "–"
     return leaks.rate(one.watched.resource, one.slope)
 
@@ -213,9 +227,13 @@ def of_own(trends: Iterable[Trend]) -> list[Finding]:
             answer=Answer.MEASURED,
             promised="flat",
             measured=_rate(one),
-            sentence="" if one.is_told else "too short to tell",
+            sentence="" if one.untold is None else str(one.untold),
         )
-        if one.is_leak and one.watched.resource == "rss" and _is_steep(one):
+        is_memory = one.watched.resource in OWN_MEMORY
+        if one.is_leak:
+            said = f"it grows; what is surely more than {OWN_FLAT_PER_H / 1e6:g} MB/h is UNKNOWN"
+            finding = replace(finding, sentence=said if is_memory else "it grows")
+        if one.is_leak and is_memory and _is_steep(one):
             sentence = "the harness's own memory grows: a longer soak would be disturbed by it"
             finding = replace(
                 finding, answer=Answer.UNKNOWN, cause=Cause.HOST_LIMITED, sentence=sentence

@@ -38,6 +38,7 @@ FILES: Mapping[Part, str] = {
 CHARTS = {
     "pacer.lag": "lag",
     "rss": key_of("rss_bytes"),
+    "memory": key_of("memory_bytes"),
     "cpu": key_of("cpu_ns"),
     "fds": key_of("fds"),
     "threads": key_of("threads"),

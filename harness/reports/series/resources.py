@@ -25,8 +25,8 @@ BUCKETS_LEAST, BUCKETS_MOST = 10, 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """Something sampled of each node: its column, and the factor from that to `unit`. `is_held`: it
-    is looked at seldom, and each look stands until the next.
+    """Something sampled of each node: its column, and the factor from that to `unit`. `seldom`:
+    when it is looked at, where that is not in each pass; a look stands until the next.
     """
 
     title: str
@@ -34,16 +34,24 @@ class Resource:
     column: str
     factor: float = 1.0
     is_rate: bool = False
-    is_held: bool = False
+    seldom: str = ""
 
     @property
     def note(self) -> str:
         """What its chart says besides; empty: nothing."""
-        return "looked at twice a minute; until the next look the last is drawn" * self.is_held
+        said = f"looked at {self.seldom}; until the next look the last is drawn"
+        return said if self.seldom else ""
 
 
 RESOURCES = (
     Resource(title="Resident memory", unit="MB", column="rss_bytes", factor=1e-6),
+    Resource(
+        title="Memory that no file holds",
+        unit="MB",
+        column="memory_bytes",
+        factor=1e-6,
+        seldom="in each pass, of many nodes in turns",
+    ),
     Resource(title="CPU of one core", unit="%", column="cpu_ns", factor=1e-7, is_rate=True),
     Resource(
         title="Waiting for a core", unit="%", column="run_delay_ns", factor=1e-7, is_rate=True
@@ -51,7 +59,7 @@ RESOURCES = (
     Resource(title="File descriptors", unit="", column="fds"),
     Resource(title="Threads", unit="", column="threads"),
     Resource(title="TCP connections", unit="", column="connections"),
-    Resource(title="Disk", unit="MB", column="disk_bytes", factor=1e-6, is_held=True),
+    Resource(title="Disk", unit="MB", column="disk_bytes", factor=1e-6, seldom="twice a minute"),
     Resource(title="Network in", unit="MB/s", column="bytes_in", factor=1e-6, is_rate=True),
     Resource(title="Network out", unit="MB/s", column="bytes_out", factor=1e-6, is_rate=True),
 )
@@ -72,7 +80,7 @@ def matrix(history: History, resource: Resource) -> Floats:
     samples = history.samples
     at_ns, node = samples.column("at_ns").to_numpy(), samples.column("node").to_numpy()
     value = _floats(samples, resource.column)
-    if resource.is_held:
+    if resource.seldom:
         value = _held(at_ns, node, _floats(samples, "pid"), value)
     table = by_second(history, at_ns, node, value, is_rate=resource.is_rate)
     return table * resource.factor

@@ -37,6 +37,8 @@ def sampled(seconds: int, nodes: int = 3, **columns: dict[int, np.ndarray]) -> p
     for name, by_node in columns.items():
         for node, values in by_node.items():
             made[name][node * seconds : (node + 1) * seconds] = values
+    if "memory_bytes" not in columns:
+        made["memory_bytes"] = pa.nulls(nodes * seconds, pa.int64())
     return pa.table({name: pa.array(made[name]) for name in h.SAMPLES.names}).cast(h.SAMPLES)
 
 
@@ -138,6 +140,33 @@ def test_what_an_older_folder_does_not_tell_is_unknown():
     process = judged(found, **PLAIN, process="supervisor")
     assert process.cause is Cause.NOT_MEASURED
     assert not of_own(found)
+
+
+def test_memory_and_resident_memory_are_rows_of_their_own():
+    """A row about `rss` is about that, whatever of it is of files."""
+    seconds = 30 * MINUTE
+    rises = 50e6 + np.arange(seconds) * 20e6 / 3600
+    found = run(
+        samples=sampled(seconds, rss_bytes={0: rises}, memory_bytes={0: np.full(seconds, 40e6)}),
+        seconds=seconds,
+    )
+    of = {"statistic": "slope", "unit": "MB/h", "bound": 5.0}
+    assert judged(found, metric="rss", **of).answer is Answer.FAIL
+    assert judged(found, metric="memory", **of).answer is Answer.PASS
+    assert "leaks: rss" not in {one.name for one in leak_check.check(found)}
+
+
+def test_a_bound_that_an_uneven_series_keeps_is_kept_and_one_inside_is_unknown():
+    """By the interval of a walk: it says something of what has none by order."""
+    seconds = 60 * MINUTE
+    turns = np.interp(np.arange(seconds), np.array([0.2, 0.5, 1]) * seconds, [182e6, 147e6, 150e6])
+    found = run(samples=sampled(seconds, rss_bytes={0: turns}), seconds=seconds)
+    of = {"metric": "rss", "statistic": "slope", "unit": "MB/h", "node": "node-0"}
+    inside = judged(found, **of, bound=5.0)
+    assert (inside.answer, inside.cause) == (Answer.UNKNOWN, Cause.TOO_FEW)
+    assert "too uneven to tell: 180 MB, 147 MB after" in inside.sentence
+    assert "too short" not in inside.sentence
+    assert judged(found, **of, bound=5000.0).answer is Answer.PASS
 
 
 def test_a_warm_up_that_goes_on_is_unknown():

@@ -7,9 +7,10 @@ import zlib
 import numpy as np
 import pytest
 
-from harness.checks import leaks
+from harness.checks import leak_check, leaks
 from harness.checks.leaks import TOGETHER, Watched
 from harness.checks.slope import Life
+from harness.checks.verdict import Answer
 
 HOUR = 3600
 
@@ -85,7 +86,117 @@ def test_the_sentence():
         == "node-3: fds +1.0/min [1.0, 1.0], reaches its limit of 20,000 in 14 days"
     )
     assert not short.is_leak
-    assert short.sentence == "node-4: fds: too short to tell"
+    assert short.sentence == "node-4: fds: too short to tell: 59 s of it"
+
+
+def uneven(seconds: int, per_h: float = 0.0) -> np.ndarray:
+    """Memory of 182 MB that falls to 147 after a third of the time, and has 150 in the end."""
+    at = np.arange(seconds)
+    noise = np.random.default_rng(3).normal(0, 2e5, seconds)
+    turns = np.interp(at, np.array([0.2, 0.5, 1]) * seconds, [182e6, 147e6, 150e6])
+    return turns + noise + at * per_h / HOUR
+
+
+def test_what_is_long_and_uneven_is_not_called_short():
+    """Two hours are not too short; they are told with an interval that holds what they may do."""
+    (trend,) = leaks.found([Watched(of="n", resource="rss", lives=(life(uneven(2 * HOUR)),))])
+    assert not trend.is_told
+    assert not trend.is_leak
+    assert "n: rss -" in trend.sentence
+    said = trend.sentence.partition("], too uneven to tell: ")[2]
+    assert said == "180 MB, 147 MB after 34 min, 149 MB after 2 h"
+    assert trend.slope.low_per_s * HOUR < -35e6 / 2
+    assert trend.slope.high_per_s > 0
+    finding = leak_check.findings([trend])[0]
+    assert (finding.answer, finding.sentence) == (Answer.UNKNOWN, trend.sentence)
+
+
+def test_a_leak_in_what_wanders_is_not_denied():
+    """That its interval says something makes no leak of it, and no PASS."""
+    made = [Watched(of="n", resource="rss", lives=(life(uneven(2 * HOUR, per_h=500e6)),))]
+    (trend,) = leaks.found(made)
+    assert trend.slope.low_per_s <= 0
+    assert trend.slope.high_per_s * HOUR > 500e6
+    assert leak_check.findings([trend])[0].answer is not Answer.PASS
+
+
+def test_what_rises_for_sure_and_wanders_is_not_called_clean():
+    """36 MB/h under noise of which much is as it was five minutes before. It is not said to leak,
+    for it wanders; that none grows was said of it.
+    """
+    rng, at_s, values = np.random.default_rng(0), np.arange(0, 7200, 10.0), [0.0]
+    repeats = np.exp(-10 / 300)
+    for noise in rng.normal(size=len(at_s))[1:]:
+        values.append(repeats * values[-1] + noise * np.sqrt(1 - repeats**2))
+    grows = Life(at_s=at_s, values=50e6 + at_s * 1e4 + np.array(values) * 1e6)
+    (trend,) = leaks.found([Watched(of="n", resource="memory", lives=(grows,))])
+    assert trend.slope.repeats >= leaks.WANDERS
+    assert not trend.slope.is_uneven
+    assert trend.slope.low_per_s * HOUR > 20e6
+    assert not trend.is_leak
+    finding = leak_check.findings([trend])[0]
+    assert finding.answer is Answer.UNKNOWN
+    assert "too uneven to tell" in finding.sentence
+
+
+def memory(number: int, values: np.ndarray, of_files: np.ndarray) -> list[Watched]:
+    rng = np.random.default_rng(number)
+    held = values + rng.normal(0, 1e4, len(values))
+    made = (("memory", held), ("rss", held + of_files))
+    return [
+        Watched(of=f"node-{number}", resource=resource, lives=(life(some),))
+        for resource, some in made
+    ]
+
+
+def test_a_leak_that_the_kernel_takes_back_from_resident_memory_is_found():
+    """What it drops or swaps out is as much as leaks: resident memory is flat, and is no witness.
+    Nor is it where files are mapped more and more, which is no leak.
+    """
+    grows, flat = 50e6 + np.arange(HOUR) * 10e6 / HOUR, np.full(HOUR, 50e6)
+    watched = [
+        *memory(0, grows, of_files=-np.arange(HOUR) * 10e6 / HOUR + 20e6),
+        *memory(1, flat, of_files=np.arange(HOUR) * 10e6 / HOUR),
+        *memory(2, flat, of_files=np.zeros(HOUR)),
+    ]
+    assert found(watched) == ["node-0 memory", f"{TOGETHER} memory"]
+    resident = [one for one in watched if one.resource == "rss"]
+    assert found(resident) == ["node-1 rss", f"{TOGETHER} rss"]
+
+
+def test_of_an_earlier_version_resident_memory_is_looked_at():
+    """Also beside nodes that are told of."""
+    grows = 50e6 + np.arange(HOUR) * 10e6 / HOUR
+    _, older = memory(0, grows, of_files=np.zeros(HOUR))
+    newer = memory(1, np.full(HOUR, 50e6), of_files=np.zeros(HOUR))
+    assert found([older, *newer]) == ["node-0 rss"]
+
+
+@pytest.mark.parametrize(
+    ("lives", "says"),
+    [
+        ([60] * 80, "restarted too often to tell: 80 lives, the longest of 59 s"),
+        ([1] * 9, "restarted too often to tell: 9 lives, the longest of 0 s"),  # seldom looked at
+        ([1], "too short to tell: 0 s of it"),
+        ([], "too short to tell: nothing of it was sampled"),
+    ],
+)
+def test_why_nobody_can_tell(lives, says):
+    """A process that was restarted every minute of two hours did not live too short in all."""
+    made = tuple(life(np.zeros(count), 60.0 * at) for at, count in enumerate(lives))
+    (trend,) = leaks.found([Watched(of="delay engine", resource="fds", lives=made)])
+    assert trend.sentence == f"delay engine: fds: {says}"
+
+
+def test_few_samples_of_a_long_time_are_not_called_short():
+    seldom = Life(at_s=np.arange(5) * 1800.0, values=np.zeros(5))
+    (trend,) = leaks.found([Watched(of="n", resource="disk", lives=(seldom,))])
+    assert trend.sentence == "n: disk: too few samples to tell: 5 in 2 h"
+    some = Life(at_s=np.arange(16) * 100.0, values=np.repeat([28672.0, 40960.0], 8))
+    watched = [Watched(of=f"n{at}", resource="disk", lives=(some,)) for at in range(66)]
+    trend = leaks.found(watched)[0]
+    assert trend.sentence == "n0: disk: too few samples to tell: 16 in 25 min"
+    assert trend.slope is not None
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,35 @@ def test_of_few_troughs_a_high_confidence_knows_nothing():
     assert not found.is_bounded
 
 
+def test_what_wanders_has_the_interval_of_a_walk():
+    """However far it goes: it holds what the walk drifts by as often as it says, and 0 always."""
+    rng, missed, uneven, drifts = drawn("walks"), 0, 0, 0.02
+    for _ in range(200):
+        found = of(life(rng.normal(size=1440).cumsum() + drifts * np.arange(1440), every_s=5.0))
+        if not found.is_uneven:
+            continue
+        uneven += 1
+        missed += not found.low_per_s <= drifts / 5 <= found.high_per_s
+        assert found.low_per_s <= 0 <= found.high_per_s
+    assert uneven > 100
+    assert missed <= 0.08 * uneven
+
+
+def test_what_does_not_wander_is_not_uneven():
+    at = np.arange(HOUR)
+    for values in (at * 0.001, at % 60, drawn("even").normal(size=HOUR)):
+        assert not of(life(np.asarray(values))).is_uneven
+
+
+def test_the_turns_are_of_the_longest_life():
+    peak = np.concatenate([np.full(900, 5.0), np.full(900, 9.0), np.full(1800, 5.0)])
+    found = of(life(np.full(700, 1.0)), life(peak, begin_s=800.0), warm_up_s=0.0)
+    (first, turn, last) = found.turns
+    assert (first, turn[1], last[1]) == ((0.0, 5.0), 9.0, 5.0)
+    assert 850 < turn[0] < 1800
+    assert last[0] > 3100
+
+
 def test_gaps_are_no_troughs_and_no_end():
     """A stretch without samples is left out, and one life remains."""
     values = 5 + np.arange(HOUR) * 60 / HOUR

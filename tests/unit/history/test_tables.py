@@ -30,6 +30,27 @@ def test_whether_a_stream_was_ended(batches):
     assert why == "a lacks Arrow's end of stream"
 
 
+def test_what_a_process_of_the_harness_did_not_tell_is_null():
+    """A field that came later, of each process in a list."""
+    older_own = pa.struct([field for field in history.OWN if field.name != "memory_bytes"])
+    older = pa.schema(
+        [
+            pa.field("own", pa.list_(older_own)) if field.name == "own" else field
+            for field in history.HOST
+        ]
+    )
+    told = {"name": "supervisor", "pid": 7, "rss_bytes": 5}
+    values = {"at_ns": 1, "cpu_busy_ns": 2, "cpu_steal_ns": 3, "memory_available_bytes": 4}
+    row = {**values, "load_cpu_ns": [], "own": [told]}
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, older) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist([row], older))
+    found, why = tables.read("a", Content(data=sink.getvalue()), history.HOST)
+    assert why == ""
+    [one] = tables.joined(found, history.HOST).column("own").to_pylist()[0]
+    assert (one["rss_bytes"], one["memory_bytes"]) == (5, None)
+
+
 def test_a_joined_table_keeps_no_file_in_memory():
     """What is left in the file of its first batch would keep all of the file."""
     schema = pa.schema([("error", pa.dictionary(pa.int32(), pa.string()))])
@@ -58,7 +79,10 @@ def test_a_column_that_may_be_null_may_be_missing_in_an_earlier_versions_file():
 
 @pytest.mark.parametrize(
     ("schema", "newer"),
-    [(history.SAMPLES, {"pid", "disk_bytes", "fds_limit"}), (history.HOST, {"own"})],
+    [
+        (history.SAMPLES, {"pid", "disk_bytes", "fds_limit", "memory_bytes"}),
+        (history.HOST, {"own"}),
+    ],
 )
 def test_samples_of_earlier_versions_are_read(schema, newer):
     """What they do not tell is null, of a list of the harness's processes too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -50,6 +51,115 @@ def test_what_forks_share_counts_once():
     finally:
         os.killpg(forker.pid, signal.SIGKILL)
         forker.communicate()
+
+
+HOLDER = f"""
+import mmap, os, sys, time
+kept = b'x' * {SHARED_BYTES}
+descriptor = os.open(sys.argv[1], os.O_RDONLY)
+mapped = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+read = sum(mapped[at] for at in range(0, len(mapped), 4096))
+print('mapped', flush=True)
+sys.stdin.readline()
+mapped.madvise(21)  # MADV_PAGEOUT: as a kernel takes back what is idle
+print('dropped', flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_kernel_takes_back_is_not_held(tmp_path):
+    """Pages of a file leave the resident memory, and were never held."""
+    file = tmp_path / "mapped"
+    file.write_bytes(os.urandom(SHARED_BYTES))
+    os.sync()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "mapped\n"
+        resident, held = rss(holder.pid), memory.held([holder.pid])
+        holder.stdin.write("\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "dropped\n"
+        resident_after, held_after = rss(holder.pid), memory.held([holder.pid])
+        holder.stdin.write("\n")
+    assert held is not None
+    assert SHARED_BYTES < held < 1.6 * SHARED_BYTES < resident
+    assert resident - resident_after > 0.7 * SHARED_BYTES
+    assert abs(held_after - held) < 1_000_000
+
+
+def test_what_is_swapped_out_is_held(monkeypatch, tmp_path):
+    """As the kernel tells it; here there is no swap to try it on."""
+    told = b"RssAnon:\t 100 kB\nRssFile:\t 7000 kB\nRssShmem:\t 20 kB\nVmSwap:\t 3 kB\n"
+    (tmp_path / "status").write_bytes(told)
+    assert memory._sizes([str(tmp_path / "status")], memory._HELD) == [102_400, 20_480, 3_072]
+    assert memory._sizes([str(tmp_path / "status")], [b"RssAnon", b"Rss"]) is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="an older kernel")
+def test_what_forks_hold_together_counts_once():
+    forker = subprocess.Popen(
+        [sys.executable, "-c", FORKER], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        assert forker.stdout is not None
+        pids = [int(word) for word in forker.stdout.readline().split()]
+        time.sleep(0.1)
+        assert SHARED_BYTES < memory.held(pids) < 2 * SHARED_BYTES
+        # Two of four: half of what all share is that of others.
+        assert SHARED_BYTES < memory.held(pids[1:2]) <= memory.held(pids[1:3]) < 2 * SHARED_BYTES
+    finally:
+        os.killpg(forker.pid, signal.SIGKILL)
+        forker.communicate()
+    assert memory.held(pids[:1]) is None
+    assert memory.held([os.getpid(), *pids]) is None
+    assert memory.held([]) is None
+
+
+FREES = """
+import ctypes, sys, threading
+from harness.kernel import memory
+if sys.argv[1] == "gives back":
+    memory.give_back_what_is_freed()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+ready, done = threading.Barrier(9), threading.Event()
+def work():
+    for _ in range(2):  # after the first of them is freed, glibc keeps such pieces
+        piece = library.malloc(2_000_000)
+        ctypes.memset(piece, 1, 2_000_000)
+        library.free(piece)
+    ready.wait()
+    done.wait()
+threads = [threading.Thread(target=work) for _ in range(8)]
+import os
+before = memory.held([os.getpid()])
+for one in threads:
+    one.start()
+ready.wait()
+print(memory.held([os.getpid()]) - before)
+done.set()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_threads_have_freed_is_given_back():
+    """Eight threads, each of which has freed 2 MB twice."""
+
+    def kept(how: str) -> int:
+        said = subprocess.run(
+            [sys.executable, "-c", FREES, how], capture_output=True, text=True, check=True
+        )
+        return int(said.stdout)
+
+    assert kept("keeps") > 8_000_000
+    assert kept("gives back") < 3_000_000
 
 
 def test_processes_of_several_programs_are_added_up():

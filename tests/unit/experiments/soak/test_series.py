@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
 from harness.experiments.soak import growth, series
 from harness.experiments.soak.folder import OWN, SAMPLES, SoakFolder, Stage, Window
+from harness.experiments.soak.own import OwnProcess
 
 BUDGET = """
 [[row]]
@@ -100,6 +102,16 @@ def test_lines_of_who_plays_that_are_torn_are_left_out(folder):
     assert {one.of for one in found} == {"harness: soak"}
     assert {one.resource for one in found} == {"rss", "fds", "threads"}
     assert all(len(one.lives[0].at_s) == 2 for one in found)
+
+
+def test_what_who_plays_holds_is_looked_at(folder):
+    folder.write(Window(number=1, seconds=600.0, stage=Stage.PLAYED))
+    file = folder.window_folder(1) / OWN
+    OwnProcess(file, "soak", 60.0, clock=itertools.count(0, 100).__next__).look()
+    found, _ = series.of_soak(folder)
+    held = {one.resource: one.lives[0].values[0] for one in found}
+    assert 1e6 < held["memory"] < held["rss"]
+    assert {one.watched.resource for one in leaks.found(found)} == {"memory", "fds", "threads"}
 
 
 def test_rows_about_slopes_are_of_all_of_a_soak(tmp_path):

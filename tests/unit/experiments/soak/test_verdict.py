@@ -138,11 +138,47 @@ def test_a_leak_of_a_node_fails_a_soak_whose_windows_passed():
     assert "node-2" not in said
 
 
+def uneven(of: str) -> Watched:
+    at_s = np.arange(0, 7200.0, 10)
+    values = np.interp(at_s, [1440, 3600, 7200], [182e6, 147e6, 150e6])
+    return Watched(of=of, resource="rss", lives=(Life(at_s=at_s, values=values, process=1),))
+
+
+def test_a_node_that_is_too_uneven_leaves_open_whether_any_leaks():
+    """Where the file asks; one that was restarted again and again is only named."""
+    trends = leaks.found([uneven("node-1"), series("node-2", 0)])
+    for asked, answer in ((True, Answer.UNKNOWN), (False, Answer.PASS)):
+        [found] = verdicts.of_nodes(trends, asked=asked)
+        assert found.answer is answer
+        assert "node-1: too uneven to tell" in found.sentence
+    assert verdicts.of_nodes(trends, asked=True)[0].measured == "2 of 3 told"  # and their mean
+    flat = np.full(60, 50e6)
+    lives = [Life(at_s=100.0 * at + np.arange(60.0), values=flat, process=at) for at in range(70)]
+    churned = Watched(of="node-3", resource="rss", lives=tuple(lives))
+    [found] = verdicts.of_nodes(leaks.found([churned, series("node-2", 0)]), asked=True)
+    assert found.answer is Answer.PASS
+    assert found.sentence.endswith("node-3: restarted too often to tell")
+
+
+def test_of_the_harness_it_is_said_why_nobody_can_tell():
+    """Two hours are not too short."""
+    own = replace(uneven("harness: supervisor"), is_node=False)
+    [found] = verdicts.of_own(leaks.found([own]))
+    assert found.measured.startswith("-")
+    assert found.measured.endswith("]")
+    assert found.sentence.startswith("too uneven to tell: 180 MB, 147 MB after ")
+
+
 def test_what_grows_in_the_harness_fails_nothing():
     """A longer soak would be disturbed by it, so it is UNKNOWN."""
     trends = leaks.found([series("harness: soak", 50e6, is_node=False), series("node-2", 0)])
     found = judged(1, seen(1, finding()), trends=trends)
     assert found.answer is Answer.UNKNOWN
+    slower = leaks.found([series("harness: soak", 5e6, is_node=False), series("node-2", 0)])
+    judged_slower = judged(1, seen(1, finding()), trends=slower)
+    assert judged_slower.answer is Answer.PASS
+    said = {one.name: one.sentence for one in judged_slower.findings}
+    assert said["harness: soak: rss"].startswith("it grows; what is surely more than 10 MB/h")
     flat = leaks.found([series("harness: soak", 0, is_node=False), series("node-2", 0)])
     assert judged(1, seen(1, finding()), trends=flat).answer is Answer.PASS
 
