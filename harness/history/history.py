@@ -157,10 +157,12 @@ class PhaseWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """Who else may have sent to the cluster of a run: `runs` before it, by the first 8 bytes of
-    their operations' ids, and programs that were run beside nodes, until its end.
+    their operations' ids, with what the ends of these are made with (`id_keys`; of an older folder
+    nothing), and programs that were run beside nodes, until its end.
     """
 
     runs: tuple[bytes, ...] = ()
+    id_keys: tuple[bytes, ...] = ()
     commands: int = 0
 
 
@@ -192,6 +194,8 @@ class History:
     links: frozenset[tuple[int, int]] = frozenset()  # of the topology
     ready_s: float | None = None  # from `up` until all nodes were ready
     ready_others: float | None = None  # which share of the host others took meanwhile
+    # Nodes of whose processes those that came and went between two looks are in no count.
+    uncounted: frozenset[str] = frozenset()
     name: str = ""  # of the scenario
     cores: int = 1
     # Operation word → why the ledger does not hold this system to it.

@@ -353,6 +353,7 @@ class Cluster:
             "failed_is_certain": True,  # as the port of systems wants it
             "state": "wipe" if self.adapter.wipes else "keep",  # of nodes that start anew
             "nodes": self.rows(),
+            "uncounted": list(self.runtime.uncounted()),
         }
 
     def _unmake(self) -> None:
