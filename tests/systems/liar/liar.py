@@ -26,7 +26,7 @@ LIES = {
     "early": "answers before it was asked",
     "predates": "stamps receipts two seconds before the messages were sent",
     "repeats": "reports each receipt twice",
-    "predicts": "reports receipts of ids that are yet to come",
+    "predicts": "reports receipts of ids that are yet to come, as if they were counted",
     "guesses": "hears no broadcast, and reports a guessed one a second after it would be sent",
     "dies": "ends by itself",
     "hangs": "answers nobody any more",
