@@ -202,6 +202,8 @@ class History:
     exempt: Mapping[str, str] = field(default_factory=dict)
     # Operation word → promises (operations/promises.py) that the system does not make more than.
     unpromised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Words of operations that a node is asked for beside each other: nobody says which was first.
+    side_by_side: frozenset[str] = frozenset()
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     ports: tuple[int, ...] = ()  # TCP, at which nodes link; empty: not told, or not by TCP
     proofs: tuple[Proof, ...] = ()

@@ -82,6 +82,7 @@ WANTED: Mapping[str, Any] = {
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
     "unpromised?": dict[str, list[str]],
+    "side_by_side?": list[str],
     "metrics?": {"url": str, "only": list[str]},
     "checks?": list[str],
     "records?": list[int],
