@@ -125,7 +125,7 @@ def cluster(request: pytest.FixtureRequest, p2p_nodes: Given | None) -> Iterator
     try:
         wanted, runs = _wanted(request, p2p_nodes), _runs(request.config)
     except pytest.UsageError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     name = _slug(request.node.name)
     if wanted.scope == "function":
         with _started(wanted, runs, name, p2p_nodes) as session:

@@ -17,6 +17,7 @@ from harness.history.events import PhaseBegan, PhasesOver, RunBegan, RunEnded
 from harness.history.folder import RunFolder
 from harness.operations import Operation
 from harness.operations.records import RecordKind
+from harness.scenario import identifiers
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, whole
 from harness.scenario.stream import Stream
 
@@ -26,6 +27,7 @@ NAMES = np.array([int.from_bytes(one[:8], "little") for one in WIRE_IDS], np.uin
 SECOND, MS = 1_000_000_000, 1_000_000
 T0, SEED, WORKERS, RATE_PER_S = 1000 * SECOND, 7, 2, 100_000
 LATE_SHARE = 0.001  # of the operations the generator sends 3 ms late, as every generator does
+ID_KEY = bytes(range(16))
 Ints = npt.NDArray[np.int64]
 ROWS = {
     Operation.PRIVATE_MESSAGE: (
@@ -80,7 +82,10 @@ def make(root: Path, operation: Operation, count: int) -> Path:
     sent_ns = due.intended_ns + late + draw.integers(20_000, 500_000, count)
     ids = np.zeros(count, IDENTIFIER)
     ids["run"] = int.from_bytes(salt(T0, SEED), "little")
-    ids["worker"], ids["sequence"] = due.number % WORKERS, due.number // WORKERS
+    ids["worker"], position = due.number % WORKERS, due.number // WORKERS
+    for worker in range(WORKERS):
+        mine = ids["worker"] == worker
+        ids["sequence"][mine] = identifiers.sequences(ID_KEY, worker, 0, position[mine])
     records = _messages if operation is Operation.PRIVATE_MESSAGE else _broadcasts
     done_ns, journals = records(draw, due, ids, sent_ns)
     _write_journals(folder, journals)
@@ -194,6 +199,7 @@ def _facts(stream: Stream, seconds: float) -> dict[str, Any]:
         "manifest": True,
         "inputs": ["budget.toml", "topology.json"],
         "t0_ns": T0,
+        "id_key": ID_KEY.hex(),
         "name": f"{stream.operation.word}s",
         "adapter": "meshnode",
         "topology": "ten",

@@ -30,6 +30,7 @@ MEASURED_BY = {
 }
 # Causes that say nothing of the system.
 HOSTS = ("host limited", "load not delivered", "generator fell behind")
+NOT_YET = "not measured yet: **UNKNOWN**"
 HEAD = """# Coverage
 
 Every row of the tables: where it is measured, what is promised, and what the last run on each
@@ -81,12 +82,16 @@ def line(
     stretch = f" (stretch {row.stretch:,g})" if row.stretch is not None else ""
     head = f"| {row.name} | {where} | {promised(row)}{stretch}"
     before = dict(
-        said.split(": ", 1) for said in earlier.get(head, "").split("<br>") if ": " in said
+        said.split(": ", 1)
+        for said in earlier.get(head, "").split("<br>")
+        if ": " in said and said != NOT_YET
     )
     said = []
-    for runtime, (day, rows) in sorted(runs.items()):
+    for runtime in sorted({*before, *runs}):
+        day, rows = runs.get(runtime, ("", {}))
         finding = rows.get((row.name, row.conditions.phase))
         if finding is None:
+            said += [f"{runtime}: {before[runtime]}"] if runtime in before else []
             continue
         why = f" ({finding['cause']})" if finding.get("cause") else ""
         now, known = (
@@ -99,7 +104,7 @@ def line(
             if of_the_host
             else f"{runtime}: {now}"
         )
-    return f"{head} | {'<br>'.join(said) or earlier.get(head, 'not measured yet: **UNKNOWN**')} |\n"
+    return f"{head} | {'<br>'.join(said) or earlier.get(head, NOT_YET)} |\n"
 
 
 def page(runs: Path) -> str:

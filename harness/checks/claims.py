@@ -9,7 +9,7 @@ ended used too. Of a node whose record has a gap then, nothing is said.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -81,11 +81,22 @@ def check(history: History) -> list[Finding]:
 
 def _wrong(history: History, phase: PhaseWindow, node: int) -> Iterator[str]:
     """Say each number that a node told at the end of a phase and that is not so."""
-    told = {
-        name: value
-        for (of, who, name), value in history.gauges.items()
-        if of == phase.name and who == node
-    }
+    yield from differing(
+        history,
+        phase,
+        node,
+        {
+            name: value
+            for (of, who, name), value in history.gauges.items()
+            if of == phase.name and who == node
+        },
+    )
+
+
+def differing(
+    history: History, phase: PhaseWindow, node: int, told: Mapping[str, float]
+) -> Iterator[str]:
+    """Say each of these numbers that is not so, of a node at the end of a phase."""
     if not told.keys() & {*CLAIMS, LINKS}:
         return
     columns = _near(history, phase, node)

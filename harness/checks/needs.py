@@ -1,15 +1,16 @@
-"""What a row needs of the record that this has not: a part of it, or what a node used between the
-last look at its process and the end of that. Pure.
+"""What a row needs of the record that this has not: a part of it, what a node used between the last
+look at its process and the end of that, or by processes that came and went between two looks. Pure.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from harness.checks import record, statistic
-from harness.checks.metric import Bounded, Measured
+from harness.checks import host, record, statistic
+from harness.checks.metric import Bounded, Measured, PerNode
 from harness.checks.metrics import METRICS, taken_over
 from harness.checks.promises import shown
 from harness.checks.resource_metrics import cpu_at_most
@@ -19,6 +20,11 @@ from harness.history.history import History, PhaseWindow
 from harness.scenario.budget import Row
 from harness.topology.quantities import number
 
+ENDED = "for {} s nobody saw what was used by a process that was ended then"
+UNCOUNTED = (
+    "it has no control group (none can be made here), so that CPU time of processes which came and "
+    "went between two looks is in no count, and others than the run's known ones used {} of a core"
+)
 HOST = frozenset({Part.HOST})
 
 
@@ -60,6 +66,10 @@ def unseen(history: History, row: Row, phase: PhaseWindow, taken: Measured) -> U
         return Unseen()
     low = row.in_unit(statistic.take(taken, history, row)[0])
     at_most, seconds = cpu_at_most(history, phase)
+    whys = [ENDED.format(number(seconds))] if seconds else []
+    if history.uncounted:
+        at_most, why = _with_uncounted(history, phase, at_most)
+        whys.append(why)
     base, at = statistic.take(at_most, history, row)
     high = row.in_unit(base)
     if high <= low:
@@ -67,10 +77,20 @@ def unseen(history: History, row: Row, phase: PhaseWindow, taken: Measured) -> U
     is_open = row.bound is not None and (
         row.comparison == "==" or row.holds(low) != row.holds(high)
     )
-    told = f"; up to {shown(row, high)}{at}: for {number(seconds)} s nobody saw what was used by a "
-    told += "process that was ended then"
+    told = f"; up to {shown(row, high)}{at}: {'; and '.join(whys)}"
     is_seen = shown(row, high) != shown(row, low)
     return Unseen(told if is_open or is_seen else "", is_open)
+
+
+def _with_uncounted(history: History, phase: PhaseWindow, at_most: PerNode) -> tuple[PerNode, str]:
+    """What nodes used at most, where all that no known process used was what they started without a
+    control group, and nobody saw; and the sentence of it.
+    """
+    used = host.use(history, phase)
+    others = history.cores * (1.0 if used is None else used.other_processes)
+    lacking = {at for at, name in enumerate(history.nodes) if name in history.uncounted}
+    series = {at: one + others * (at in lacking) for at, one in at_most.series.items()}
+    return replace(at_most, series=series), UNCOUNTED.format(f"{others:.0%}")
 
 
 def _within(history: History, row: Row, taken: Bounded) -> Unseen:

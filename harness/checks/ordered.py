@@ -23,6 +23,7 @@ from harness.operations.records import RecordKind
 from harness.scenario.schedule import IDENTIFIER
 
 NAME = "ordered: private messages of each pair, as they were sent"
+BESIDE = "a node of this system is asked for several beside each other, and may take any first"
 
 
 def check(history: History) -> list[Finding]:
@@ -47,11 +48,15 @@ def check(history: History) -> list[Finding]:
             f"what {source} sent {sent_s:.3f} s into the run was at {target} after what it sent it "
             "later"
         )
-    words = history.unpromised.get(Operation.PRIVATE_MESSAGE.word, ())
+    operation = Operation.PRIVATE_MESSAGE.word
+    words, cause = history.unpromised.get(operation, ()), None
     answer, word = Answer.FAIL if len(late) else Answer.PASS, covering(words, Slip.OVERTAKEN)
     if len(late) and word:
         answer = Answer.MEASURED
         sentence += f"; not held to it: this system promises {word}"
+    elif len(late) and operation in history.side_by_side:
+        answer, cause = Answer.UNKNOWN, Cause.NOT_MEASURED
+        sentence += f"; {BESIDE}"
     return [
         Finding(
             name=NAME,
@@ -59,6 +64,7 @@ def check(history: History) -> list[Finding]:
             promised="–" if answer is Answer.MEASURED else f"{count:,} of {count:,}",
             measured=f"{len(late):,} overtaken" if len(late) else f"{count:,} of {count:,}",
             sentence=sentence,
+            cause=cause,
         )
     ]
 

@@ -9,7 +9,8 @@ is, a node has made up what it says that it received.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +20,12 @@ from harness.checks.ids import NOWHERE, Ids, Index, Places, halves
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import CommandRan, RunEnded
-from harness.history.history import VALUES, History
+from harness.history.history import VALUES, Before, History
 from harness.history.plan import Plan
 from harness.operations import TABLE, Operation
 from harness.operations.operation import ID_BYTES, Witness, shared_key
 from harness.operations.records import RecordKind
+from harness.scenario import identifiers
 from harness.scenario.schedule import EARLY_STREAM, IDENTIFIER, SEEDS, salt
 from harness.scenario.stream import Stream
 
@@ -187,18 +189,18 @@ def _own_keys(history: History) -> Ids:
 
 def _other_keys(history: History, plan: Plan) -> Iterator[Ids]:
     """The keys that operations share or name, and those that are put before the clock starts."""
-    earlier = () if history.before is None else history.before.runs
+    before = history.before or Before()
+    runs = (salt(plan.t0_ns, plan.seed), *before.runs)
     shared = max((Stream.from_json(one).keys or 0 for one in plan.streams), default=0)
-    for run in (salt(plan.t0_ns, plan.seed), *earlier):
-        seeds = np.zeros((plan.workers, SEEDS), IDENTIFIER)
-        seeds["run"], seeds["stream"] = int.from_bytes(run, "little"), EARLY_STREAM
-        seeds["worker"], seeds["sequence"] = np.arange(plan.workers)[:, None], np.arange(SEEDS)
-        yield records.keys(seeds.ravel().view(f"V{ID_BYTES}"))
+    for run, id_key in zip_longest(runs, (plan.id_key, *before.id_keys), fillvalue=b""):
+        for worker in range(plan.workers):
+            share = identifiers.prefix(run, worker, EARLY_STREAM)
+            yield records.keys(_joined(identifiers.ids(id_key, share, np.arange(SEEDS))))
         yield _joined({shared_key(run, number)[:ID_BYTES] for number in range(shared)})
     yield _joined(set(history.values.column(VALUES.names[1]).to_pylist()))
 
 
-def _joined(ids: set[bytes]) -> Ids:
+def _joined(ids: Iterable[bytes]) -> Ids:
     return np.frombuffer(b"".join(ids), f"V{ID_BYTES}")
 
 

@@ -1,8 +1,8 @@
 """The seeded schedule once more, against the operations that were recorded: one by one, for each
 stream and worker. Pure.
 
-An operation's id says which worker made it, for which stream, and its position in that share; so
-each one that was planned is either in the record, or it is not.
+An operation's id says which worker made it, for which stream, and, to who has the run's key, its
+position in that share; so each one that was planned is either in the record, or it is not.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from harness.history.gaps import Gap, Part
 from harness.history.history import OPERATIONS, History, PhaseWindow, once
 from harness.history.plan import Plan
 from harness.operations import Operation, Outcome
+from harness.scenario import identifiers
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Stream
 
@@ -112,7 +113,10 @@ def _as_unknown(plan: Plan, number: int, due: Due, at: Numbers, first: int) -> p
     """Some of a stretch as rows of OPERATIONS; `first`: the position of the stretch's first."""
     ids = np.empty(len(at), IDENTIFIER)
     ids["run"], ids["stream"] = _run(plan), number
-    ids["sequence"], ids["worker"] = np.divmod(at + first, plan.workers)
+    position, ids["worker"] = np.divmod(at + first, plan.workers)
+    for worker in range(plan.workers):
+        mine = ids["worker"] == worker
+        ids["sequence"][mine] = identifiers.sequences(plan.id_key, worker, number, position[mine])
     stream = Stream.from_json(plan.streams[number])
     known = {
         "id": pa.FixedSizeBinaryArray.from_buffers(
@@ -151,7 +155,7 @@ def _under_way(history: History, plan: Plan, number: int) -> Numbers:
 
 def _position(made: npt.NDArray[Any], plan: Plan) -> Numbers:
     """Worker w makes the operations w, w + workers, w + 2 · workers and so on."""
-    found: Numbers = made["sequence"].astype(np.int64) * plan.workers + made["worker"]
+    found: Numbers = identifiers.positions(plan.id_key, made) * plan.workers + made["worker"]
     return found
 
 
@@ -207,7 +211,7 @@ def _recorded(
         part = slice(end, end := end + int(mine.sum()))
         rows[part], position[part] = whose[mine], _position(made[mine], plan)
     rows, position = rows[:end], position[:end]
-    if (position[1:] < position[:-1]).any():  # the index has them in order, but where ids are wrong
+    if (position[1:] < position[:-1]).any():  # but of a folder that is older, and sound
         order = np.argsort(position, kind="stable")
         return rows[order], position[order]
     return rows, position

@@ -17,7 +17,7 @@ from typing import TypeVar
 import numpy as np
 
 from harness import stats
-from harness.checks import record, told
+from harness.checks import claims, record, told
 from harness.checks.metric import Bounded, Floats, Measured, Metric, PerNode, Within
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
@@ -123,11 +123,24 @@ def _gauge(asked: Series, history: History, phase: PhaseWindow) -> PerNode:
                 raise told.doubted(
                     f"{history.metrics.series[number]} was {odd} at {history.nodes[node]}"
                 )
+            _require_so(history, phase, node, asked, float(values[-1]))
             return values * factor
         return None
 
     found, refused = _by_node(history, take)
     return PerNode(series=found, lack=f"did not tell {asked}", refused=refused)
+
+
+def _require_so(
+    history: History, phase: PhaseWindow, node: int, asked: Series, last: float
+) -> None:
+    """Raise NoValueError where what a node tells last was measured of it too, and is another: a
+    program may read it of another process, by a number that is one in its own namespace.
+    """
+    if wrong := next(claims.differing(history, phase, node, {asked.name: last}), None):
+        claim = claims.CLAIMS.get(asked.name)
+        measured = "" if claim is None else f": {claim.column.partition('_')[0]} is measured"
+        raise told.doubted(wrong + measured)
 
 
 def _by_node(
@@ -193,6 +206,9 @@ def _rate(asked: Series, history: History, phase: PhaseWindow) -> Bounded:
         _require(history, some, "rate", is_counter=True)
         if not some or not told.are_enough(times, phase):
             return None
+        for one in some:
+            last = float(told.of_node(history, phase, one, node)[1][-1])
+            _require_so(history, phase, node, asked, last)
         gained = sum(told.gained(history, phase, one, node) for one in some)
         per_s = gained * factor / times.seconds
         return Between(per_s, math.inf if times.ends else per_s)

@@ -21,6 +21,7 @@ from harness.history.gaps import Part as Of
 from harness.history.history import PhaseWindow
 from harness.history.proof import Proof
 from harness.history.reader import Folder
+from harness.scenario import identifiers
 from harness.scenario.schedule import IDENTIFIER
 from harness.stats import Integers
 
@@ -134,7 +135,8 @@ def sent(folder: Path, files: Folder) -> Sent | None:
     workers = files.facts["load"].get("shares", 0)
     if not workers:  # an older folder, which does not say which operation of a stream each was
         return Sent(counts, None)
-    numbers = made["sequence"].astype(np.int64) * workers + made["worker"]
+    id_key = bytes.fromhex(files.facts.get("id_key", ""))
+    numbers = identifiers.positions(id_key, made) * workers + made["worker"]
     at_ms = np.rint(at_ns / 1e6).astype(np.int64)
     when = []
     for stream in range(count):

@@ -36,6 +36,7 @@ from harness.errors import (
     InterruptedByUserError,
     StorageError,
     UnavailableError,
+    UsageError,
 )
 from harness.experiments import beforehand, judge
 from harness.experiments.cluster import down, up
@@ -48,6 +49,7 @@ from harness.systems import abilities, adapters
 from harness.systems.adapter import NodeAdapter
 from harness.topology.topology import Topology
 
+WORKERS_MOST = 64  # that send the load of a run
 LOAD_GRACE_S = 120.0  # beyond the phases: Locust's start, the drain, the writing
 POLL_S = 0.25
 Began = Callable[[Path], None]  # told where a run is recorded, once it has begun
@@ -113,6 +115,16 @@ def run(
     )
 
 
+def require_workers(workers: int) -> None:
+    """Raise UsageError for a number of load workers that no run has."""
+    if (
+        isinstance(workers, bool)
+        or not isinstance(workers, int)
+        or not 1 <= workers <= WORKERS_MOST
+    ):
+        raise UsageError(f"workers: expected 1 to {WORKERS_MOST}, found {workers!r}")
+
+
 def play(
     asked: Play,
     *,
@@ -125,6 +137,7 @@ def play(
     began: Began = untold,
 ) -> Judged:
     """Play what was read and checked, and judge it; see `run`."""
+    require_workers(workers)
     beforehand.require([asked.timeline], cluster=cluster, runtime_name=runtime_name, runs=runs)
     name, topology = state.cluster_name(cluster), asked.scenario.topology
     ours = not state.is_alive(name)

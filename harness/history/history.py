@@ -161,10 +161,12 @@ class PhaseWindow:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Before:
     """Who else may have sent to the cluster of a run: `runs` before it, by the first 8 bytes of
-    their operations' ids, and programs that were run beside nodes, until its end.
+    their operations' ids, with what the ends of these are made with (`id_keys`; of an older folder
+    nothing), and programs that were run beside nodes, until its end.
     """
 
     runs: tuple[bytes, ...] = ()
+    id_keys: tuple[bytes, ...] = ()
     commands: int = 0
 
 
@@ -196,12 +198,16 @@ class History:
     links: frozenset[tuple[int, int]] = frozenset()  # of the topology
     ready_s: float | None = None  # from `up` until all nodes were ready
     ready_others: float | None = None  # which share of the host others took meanwhile
+    # Nodes of whose processes those that came and went between two looks are in no count.
+    uncounted: frozenset[str] = frozenset()
     name: str = ""  # of the scenario
     cores: int = 1
     # Operation word → why the ledger does not hold this system to it.
     exempt: Mapping[str, str] = field(default_factory=dict)
     # Operation word → promises (operations/promises.py) that the system does not make more than.
     unpromised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # Words of operations that a node is asked for beside each other: nobody says which was first.
+    side_by_side: frozenset[str] = frozenset()
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     ports: tuple[int, ...] = ()  # TCP, at which nodes link; empty: not told, or not by TCP
     proofs: tuple[Proof, ...] = ()

@@ -14,6 +14,7 @@ from harness.history.plan import strange
 from harness.operations import Operation
 
 RUN_BYTES = 8  # of an operation's id
+ID_KEY_BYTES = 16  # of a run's own; 0 of a folder of an older version
 # What is read of it, and of what type; a one-tuple is a list of such tables.
 WANTED: Mapping[str, Any] = {
     "name": str,
@@ -74,18 +75,21 @@ WANTED: Mapping[str, Any] = {
         },
     ),
     "t0_ns?": int,
+    "id_key?": str,
     "ready_s?": float | None,
     "ready_others?": float | None,
+    "uncounted?": list[str],
     "operations?": dict[str, int],
     "exempt?": dict[str, str],
     "unpromised?": dict[str, list[str]],
+    "side_by_side?": list[str],
     "metrics?": {"url": str, "only": list[str]},
     "checks?": list[str],
     "records?": list[int],
     "ports?": list[int],
     "manifest?": bool,
     "inputs?": list[str],
-    "before?": {"runs": list[str], "commands": int},
+    "before?": {"runs": list[str], "id_keys?": list[str], "commands": int},
     "failed_is_certain?": bool,
     "replay?": {"of": {"run": str}, "fork?": str | None},
 }
@@ -133,6 +137,9 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
     for one in found.get("before", {}).get("runs", ()):
         if len(one) != 2 * RUN_BYTES or not _is_hexadecimal(one):
             return f"before: runs: found {one!r}"
+    for one in (found.get("id_key", ""), *found.get("before", {}).get("id_keys", ())):
+        if len(one) not in (0, 2 * ID_KEY_BYTES) or not _is_hexadecimal(one):
+            return f"id_key: found {one!r}"
     if found["host"]["cores"] < 1:
         return f"host.cores: found {found['host']['cores']}"
     if wrong := _strange_time(found):

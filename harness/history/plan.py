@@ -76,9 +76,11 @@ class Plan:
     """What was planned of one run.
 
     `streams` are those of metadata.json, whose position is their number. `workers` 0: an older
-    folder, which says too little of them to replay their schedule. `left_out` are the words of the
-    operations that somebody who picked streams by hand did not pick, and of a scenario those that
-    `other_system`, which is under test instead of the one that its files name, does not have.
+    folder, which says too little of them to replay their schedule. `id_key`: what the ids of its
+    operations are made with (scenario/identifiers); of an older folder nothing. `left_out` are the
+    words of the operations that somebody who picked streams by hand did not pick, and of a scenario
+    those that `other_system`, which is under test instead of the one that its files name, does not
+    have.
     """
 
     t0_ns: int
@@ -86,6 +88,7 @@ class Plan:
     phases: tuple[PhasePlan, ...]
     streams: tuple[Mapping[str, Any], ...] = ()
     workers: int = 0
+    id_key: bytes = b""
     changes: tuple[ChangePlan, ...] = ()
     late_ns: int = LATE_NS  # how late the generator was to send at most
     left_out: frozenset[str] = frozenset()
@@ -166,6 +169,7 @@ def read(
             ),
             streams=tuple(load.get("streams", ())),
             workers=load.get("shares", 0),
+            id_key=bytes.fromhex(facts.get("id_key", "")),
             late_ns=load.get("late_ns", LATE_NS),
             left_out=frozenset(load.get("left_out", ())),
             other_system=OtherSystem.from_json(load.get("other_system")),

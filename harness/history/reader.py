@@ -88,9 +88,11 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         measurements=folder.measurements(),
         ready_s=facts.get("ready_s"),
         ready_others=facts.get("ready_others"),
+        uncounted=frozenset(facts.get("uncounted", ())),
         name=facts["name"],
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
+        side_by_side=frozenset(facts.get("side_by_side", ())),
         unpromised={word: tuple(said) for word, said in facts.get("unpromised", {}).items()},
         metrics=folder.metrics(),
         checks=tuple(facts.get("checks", ())),
@@ -354,7 +356,8 @@ def _before(facts: Mapping[str, Any]) -> Before | None:
     if said is None:
         return None
     runs = tuple(bytes.fromhex(one) for one in said["runs"])
-    return Before(runs=runs, commands=said["commands"])
+    id_keys = tuple(bytes.fromhex(one) for one in said.get("id_keys", ()))
+    return Before(runs=runs, id_keys=id_keys, commands=said["commands"])
 
 
 def _last_ns(batch: pa.RecordBatch) -> int:

@@ -84,11 +84,11 @@ class Master:
                 given, user_classes, status, lambda: client.call("fault-list")["backends"]
             )
         self._supervisor_pid = int(status["pid"])
-        run, t0_ns, late_ns = self._begin(asked, workers)
+        run, late_ns, started = self._begin(asked, workers)
         nodes = sorted(status["nodes"], key=lambda node: int(node["index"]))
         self.plan = RunPlan(
             run=run,
-            t0_ns=t0_ns,
+            t0_ns=started["t0_ns"],
             adapter=status["adapter"],
             seed=asked.seed,
             phases=asked.phases,
@@ -102,6 +102,7 @@ class Master:
             ),
             workers=tuple(workers),
             late_ns=late_ns,
+            id_key=bytes.fromhex(started["id_key"]),
         )
         log.info("run folder: %s", self.plan.run)
         self._send("p2p-begin", self.plan.to_wire())
@@ -113,9 +114,9 @@ class Master:
             if phase.until is not None:
                 self._watch(partial(self._await_condition, phase.name))
 
-    def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int, int]:
-        """Begin the run, if nobody has, and start its clock: its folder, t0, and how late its
-        budget lets an operation be sent.
+    def _begin(self, asked: RunRequest, workers: list[str]) -> tuple[str, int, Mapping[str, Any]]:
+        """Begin the run, if nobody has, and start its clock: its folder, how late its budget lets
+        an operation be sent, and what the supervisor says of the start.
         """
         start_in_s = START_WITH_GETS_IN_S if asked.has_gets else START_IN_S
         with Client.connect(self.cluster) as client:
@@ -123,7 +124,7 @@ class Master:
             late_ns = _late_ns(Path(run))
             facts = asked.facts(workers, late_ns)
             started = client.start(run=run, load=facts, start_in_s=start_in_s)
-        return run, started["t0_ns"], late_ns
+        return run, late_ns, started
 
     def heard(self, worker: str, report: Mapping[str, Any]) -> None:
         """A worker's numbers so far."""

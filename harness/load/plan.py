@@ -40,6 +40,7 @@ class RunPlan:
     phases: tuple[Phase, ...]
     workers: tuple[str, ...]  # Locust client ids; the position is the worker's number
     late_ns: int = LATE_NS_LEAST  # how late an operation may be sent
+    id_key: bytes = b""  # see scenario/identifiers
     ended_ns: Mapping[str, int] = field(default_factory=dict)  # phases whose condition held: when
 
     @property
@@ -88,6 +89,7 @@ class RunPlan:
             phases=tuple(_phase(phase) for phase in sent["phases"]),
             workers=tuple(sent["workers"]),
             late_ns=sent["late_ns"],
+            id_key=sent["id_key"],
         )
 
 

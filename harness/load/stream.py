@@ -13,6 +13,7 @@ import numpy as np
 from harness.load.flight import Flight, Keys
 from harness.operations import Outcome, Request, Response
 from harness.operations.operation import NO_KEY, Address, key_of, shared_key
+from harness.scenario import identifiers
 from harness.scenario.schedule import BATCH, Due
 from harness.scenario.stream import Stream
 from harness.stats import Integers
@@ -22,9 +23,10 @@ ID_BYTES = 16
 SALT_BYTES = 8  # of an id, which are the run's
 IN_FLIGHT_MAX = 1 << 18
 COUNTED_AT_ONCE = 10_000
+PIECE = 512  # operations made ready at once: 0.2 ms, in which the pacer stands still
 GRACE_NS = 1_000_000_000  # a node reports a timeout itself; so long we wait for its report
 
-Row = tuple[int, int, int, int]  # intended_ns, source, target, draw
+Row = tuple[int, int, int, int, bytes]  # intended_ns, source, target, draw, id
 Ended = Callable[[Flight, Outcome, Response | None, str | None], None]
 
 
@@ -43,9 +45,10 @@ class TrafficStream:
         keys: Keys,
         filler: bytes,
         ended: Ended,
+        id_key: bytes = b"",
     ) -> None:
-        """`prefix`: the first 12 bytes of every operation's id; `filler`: what payloads are made
-        of.
+        """`prefix`: the first 12 bytes of every operation's id; `id_key`: what its others are made
+        with; `filler`: what payloads are made of.
         """
         self.operation, self._spec = stream.operation, stream.operation.spec
         self.in_flight: dict[bytes, Flight] = {}
@@ -53,14 +56,15 @@ class TrafficStream:
         # Whether what it puts is for gets to read, which need not know of keys that all share.
         self._may_be_read = self._spec.to is Address.NEW_KEY and stream.keys is None
         self._timeout_ns = stream.timeout_ms * 1_000_000
-        self._due = due
+        self._due: Iterator[Due] = (piece for part in due for piece in part.pieces(PIECE))
         self._ready: list[Row] = []  # the drawn stretch of the schedule
         self._at = -1  # the position of the next one in it
         self._next: Row | None = None
-        self._prefix, self._wire_ids, self._keys = prefix, wire_ids, keys
+        self._prefix, self._id_key = prefix, id_key
+        self._wire_ids, self._keys = wire_ids, keys
         self._payload_bytes = stream.payload_bytes if self._spec.payload is not None else 0
         self._tail = filler[: max(self._payload_bytes - ID_BYTES, 0)]
-        self._sequence = 0
+        self._drawn = 0  # operations
         self._stop_ns = NEVER_NS
         self._ended = ended
         self._advance()
@@ -113,9 +117,8 @@ class TrafficStream:
         """
         while limit and self._next is not None:
             limit -= 1
-            intended_ns, source, target, _ = self._next
+            flight = self._flight(self._next)
             self._advance()
-            flight = self._flight(source, target, intended_ns)
             self._ended(flight, Outcome.FAILED, None, "unsent: the load generator fell behind")
         return self._next is not None
 
@@ -172,11 +175,14 @@ class TrafficStream:
             if part is None:
                 self._next = None
                 return
+            position = np.arange(self._drawn, self._drawn + len(part.number))
+            self._drawn += len(position)
             rows = zip(
                 part.intended_ns.tolist(),
                 part.source.tolist(),
                 part.target.tolist(),
                 part.draw.tolist(),
+                identifiers.ids(self._id_key, self._prefix, position),
                 strict=True,
             )
             self._ready, self._at = [row for row in rows if row[0] < self._stop_ns], 0
@@ -184,9 +190,8 @@ class TrafficStream:
 
     def _make(self) -> tuple[Request, Flight] | None:
         assert self._next is not None
-        intended_ns, source, target, draw = self._next
+        draw, flight = self._next[3], self._flight(self._next)
         self._advance()
-        flight = self._flight(source, target, intended_ns)
         if len(self.in_flight) >= IN_FLIGHT_MAX:
             self._ended(
                 flight, Outcome.FAILED, None, f"unsent: {IN_FLIGHT_MAX:,} operations were in flight"
@@ -200,9 +205,8 @@ class TrafficStream:
         payload = self._payload(flight)
         return Request(flight.id, flight.operation, to, payload, self._stream.timeout_ms), flight
 
-    def _flight(self, source: int, target: int, intended_ns: int) -> Flight:
-        id_ = self._prefix + self._sequence.to_bytes(4, "little")
-        self._sequence += 1
+    def _flight(self, row: Row) -> Flight:
+        intended_ns, source, target, _, id_ = row
         return Flight(
             id_,
             self.operation,

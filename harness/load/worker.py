@@ -24,6 +24,7 @@ from harness.load.stream import GRACE_NS, NEVER_NS, TrafficStream
 from harness.load.tally import Tally
 from harness.operations import Operation, Outcome, Request, Response
 from harness.operations.operation import Address, key_of
+from harness.scenario import identifiers
 from harness.scenario.schedule import EARLY_STREAM, SEEDS, Share, schedule, tick_ns
 from harness.stats import Integers
 from harness.systems import adapters
@@ -157,6 +158,7 @@ class Worker:
                         stream,
                         schedule(stream, plan.names, share, start_ns, end_ns),
                         prefix=self._prefix(len(streams)),
+                        id_key=plan.id_key,
                         wire_ids=wire_ids,
                         keys=self._keys,
                         ended=self._ended,
@@ -166,13 +168,13 @@ class Worker:
         return streams
 
     def _prefix(self, stream: int) -> bytes:
-        return self._plan.salt + self._index.to_bytes(2, "little") + stream.to_bytes(2, "little")
+        return identifiers.prefix(self._plan.salt, self._index, stream)
 
     def _seed(self) -> None:
         chance = Random(f"{self._plan.seed} {self._index} keys")
         now_ns = monotonic_ns()
-        for number in range(SEEDS):
-            id_ = self._prefix(EARLY_STREAM) + number.to_bytes(4, "little")
+        prefix = self._prefix(EARLY_STREAM)
+        for id_ in identifiers.ids(self._plan.id_key, prefix, np.arange(SEEDS)):
             value = id_ + id_  # some systems are told the first half of it, as text: the whole id
             node = chance.randrange(len(self._plan.nodes))
             flight = Flight(

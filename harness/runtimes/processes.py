@@ -12,7 +12,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -251,6 +251,14 @@ class HostProcesses(ABC):
     def owner_of_groups(self) -> str:
         """The name by which the control groups of this cluster are found."""
         return _groups(self.label, self.state.parent)
+
+    def uncounted(self) -> Collection[str]:
+        """See Runtime. What a zygote forks is the harness's own program, which starts no other."""
+        return [
+            name
+            for name, one in self._residents.items()
+            if (one.running is None or one.running.account is None) and not one.process.zygote
+        ]
 
     def _account(self, running: Running) -> Account | None:
         """Return the account that holds all that a process starts; None where nobody counts it."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -310,6 +310,11 @@ class Runtime(Protocol):
     def facts(self) -> Mapping[str, str]:
         """Tell what a run's metadata says of this runtime: versions, image id, nodes a
         container.
+        """
+
+    def uncounted(self) -> Collection[str]:
+        """Name the nodes that have no account, and whose processes may start others: CPU time of
+        those that came and went between two looks at them is in no count.
         """
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,12 @@ class Due:
     source: Integers
     target: Integers
     draw: NDArray[np.uint32]
+
+    def pieces(self, size: int) -> Iterator[Due]:
+        """Yield it in pieces of at most so many operations."""
+        for begin in range(0, len(self.number), size):
+            part = slice(begin, begin + size)
+            yield Due(**{one.name: getattr(self, one.name)[part] for one in fields(self)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

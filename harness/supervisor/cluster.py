@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from harness.supervisor.clocks import Clocks
 from harness.supervisor.directories import Directories
 from harness.supervisor.disks import Disks
 from harness.supervisor.readiness import Readiness
-from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter
+from harness.systems.adapter import DrivenAdapter, Endpoint, NodeAdapter, facts_of
 from harness.systems.gateway.launcher import Gateway
 from harness.topology.topology import Topology
 
@@ -344,15 +344,9 @@ class Cluster:
         """Tell what a run's metadata says of the system under test and its nodes."""
         return {
             "topology": self.topology.name,
-            "adapter": self.adapter.name,
-            "exempt": dict(self.adapter.exempt),
-            "unpromised": dict(self.adapter.unpromised),
-            **({} if self.adapter.metrics is None else {"metrics": asdict(self.adapter.metrics)}),
-            "records": sorted(self.adapter.records),
-            "ports": list(self.adapter.ports),
-            "failed_is_certain": True,  # as the port of systems wants it
-            "state": "wipe" if self.adapter.wipes else "keep",  # of nodes that start anew
+            **facts_of(self.adapter),
             "nodes": self.rows(),
+            "uncounted": list(self.runtime.uncounted()),
         }
 
     def _unmake(self) -> None:

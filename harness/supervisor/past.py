@@ -20,18 +20,28 @@ class Past:
 
     def __init__(self) -> None:
         self._runs: list[str] = []
+        self._id_keys: list[str] = []
         self._commands = 0
         self._lock = threading.Lock()
 
     def facts(self) -> dict[str, Any]:
         """Return what a run's metadata say of it (`before`)."""
         with self._lock:
-            return {"before": {"runs": list(self._runs), "commands": self._commands}}
+            return {
+                "before": {
+                    "runs": list(self._runs),
+                    "id_keys": list(self._id_keys),
+                    "commands": self._commands,
+                }
+            }
 
-    def ran(self, t0_ns: int, seed: int) -> None:
-        """Keep that a run ended: how its operations' ids begin."""
+    def ran(self, t0_ns: int, seed: int, id_key: str) -> None:
+        """Keep that a run ended: how its operations' ids begin, and what their ends are made
+        with.
+        """
         with self._lock:
             self._runs.append(salt(t0_ns, seed).hex())
+            self._id_keys.append(id_key)
 
     def command(self, node: str, argv: Sequence[str], folder: RunFolder | None) -> None:
         """Keep that a program is run beside a node; the open run's folder is told which, without

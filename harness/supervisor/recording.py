@@ -34,6 +34,7 @@ from harness.network import injectors
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
 from harness.runtimes.runtime import Ending
+from harness.scenario import identifiers
 from harness.scenario.timeline import Timeline
 from harness.supervisor import journals
 from harness.supervisor.cluster import Cluster
@@ -102,12 +103,12 @@ class Recording:
             self.folder.discard()
             raise
 
-    def start(self, load: Mapping[str, Any], start_in_s: float, started_by: int) -> int:
-        """Start the clock; return t0, when the first phase begins (CLOCK_MONOTONIC ns).
+    def start(self, load: Mapping[str, Any], start_in_s: float, by: int) -> dict[str, Any]:
+        """Start the clock; return ``t0_ns``, when the first phase begins (CLOCK_MONOTONIC), and
+        ``id_key``, which makes its ids. Raises UsageError where it has started, UnavailableError
+        where a node does not journal; such a run leaves no folder.
 
-        `load`: what metadata.json says of the load generator; `started_by`: its pid, or 0. Raises
-        UsageError where it has started, UnavailableError where a node does not journal; such a run
-        leaves no folder.
+        `load`: what metadata.json says of the load generator; `by`: its pid, or 0.
         """
         if self.is_started:
             raise UsageError(f"{self.folder.path} has started already")
@@ -119,8 +120,8 @@ class Recording:
             attempt(lambda: self._fault_player.end(self.note), self._faults.listen, *self._stops)
             self.folder.discard()
             raise
-        self._led_by = started_by
-        return t0_ns
+        self._led_by = by
+        return {name: self._facts[name] for name in ("t0_ns", "id_key")}
 
     def _start(self, load: Mapping[str, Any], start_in_s: float) -> int:
         cluster, self._stops = self._cluster, [self._end_journals]
@@ -167,9 +168,8 @@ class Recording:
     @property
     def is_abandoned(self) -> bool:
         """Whether whoever is to go on with it has ended: who began it until its start, and from
-        then on who started it, which is the load.
-
-        Of a process of another PID namespace (pid 0) nobody here can say that it ended.
+        then on who started it, which is the load. Of a process of another PID namespace (pid 0)
+        nobody here can say that it ended.
         """
         return bool(self._led_by) and is_ended(self._led_by)
 
@@ -260,7 +260,7 @@ class Recording:
         self.folder.event(replace(self._ended, failures=(*self._failures,)))
         self._facts |= {"load": {**self._facts["load"], **load}, **self._past.facts()}
         self._facts["failures"] = self._failures
-        self._past.ran(self._facts["t0_ns"], self.seed)
+        self._past.ran(self._facts["t0_ns"], self.seed, self._facts["id_key"])
         self.folder.write_json("metadata.json", self._facts)
 
     def _write_facts(self, t0_ns: int, load: Mapping[str, Any]) -> None:
@@ -269,6 +269,7 @@ class Recording:
             "manifest": True,
             "started": datetime.now(UTC).isoformat(),
             "t0_ns": t0_ns,
+            "id_key": identifiers.draw_key().hex(),
             "name": self._name,
             "plan": self._timeline.as_json()["phases"],
             "host": host_facts(),

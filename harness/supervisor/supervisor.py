@@ -193,13 +193,14 @@ class Supervisor:
         self, *, run: str, load: Mapping[str, Any], start_in_s: float, by: int
     ) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
-        (CLOCK_MONOTONIC) of the answer. `load`: what the metadata say of the generator; `by`: its
-        pid. A run that cannot start is gone.
+        (CLOCK_MONOTONIC) of the answer, and the ids of its operations are made with ``id_key``.
+        `load`: what the metadata say of the generator; `by`: its pid. A run that cannot start is
+        gone.
         """
         with self._lock:
             recording = self._recorded(run)
             try:
-                return {"t0_ns": recording.start(load, start_in_s, by)}
+                return recording.start(load, start_in_s, by)
             finally:
                 self._recording = recording if recording.is_started else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -86,6 +86,9 @@ class NodeAdapter(Protocol):
     exempt: Mapping[str, str]
     # Operation word → promises (promise.py) that the system does not make of it.
     unpromised: Mapping[str, tuple[str, ...]]
+    # Operations that one node is asked for beside each other, as by HTTP: nobody says which of them
+    # was first.
+    side_by_side: frozenset[Operation]
     # Where nodes tell metrics, which are kept once a second; None: nowhere.
     metrics: MetricsPage | None
     # The kinds of records that its journals keep. An operation whose ledger needs another kind is
@@ -105,6 +108,21 @@ class NodeAdapter(Protocol):
 
     def administer(self, endpoint: Endpoint) -> NodeControl:
         """Make a connection for readiness, journals and histograms."""
+
+
+def facts_of(adapter: NodeAdapter) -> dict[str, Any]:
+    """Tell what a run's metadata says of a system under test."""
+    return {
+        "adapter": adapter.name,
+        "exempt": dict(adapter.exempt),
+        "unpromised": dict(adapter.unpromised),
+        "side_by_side": sorted(one.word for one in adapter.side_by_side),
+        **({} if adapter.metrics is None else {"metrics": asdict(adapter.metrics)}),
+        "records": sorted(adapter.records),
+        "ports": list(adapter.ports),
+        "failed_is_certain": True,  # as the port of systems wants it
+        "state": "wipe" if adapter.wipes else "keep",  # of nodes that start anew
+    }
 
 
 @runtime_checkable

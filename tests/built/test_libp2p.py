@@ -13,6 +13,7 @@ NODES = 5
 SCENARIO = """
 topology = "five.toml"
 system = "libp2p"
+budget = "own.toml"
 [[phase]]
 name = "warm"
 kind = "warm-up"
@@ -39,6 +40,25 @@ until = "coverage of the last second >= 100 %"
 at_most_s = 40
 STREAMS
 """
+OWN = """
+source = "rust-libp2p's own numbers"
+[[row]]
+name = "mesh"
+metric = 'gauge.gossipsub_mesh_peer_counts{supports_partial="false"}'
+statistic = "min"
+comparison = ">="
+bound = 1
+unit = "1"
+phase = "load"
+[[row]]
+name = "counted"
+metric = "rate.libp2p_gossipsub_messages_total"
+statistic = "mean"
+comparison = ">"
+bound = 1
+unit = "1/s"
+phase = "load"
+"""
 OPERATIONS = ("private_message", "broadcast", "dht_put", "dht_get")
 STREAMS = "".join(
     f'[[phase.stream]]\noperation = "{operation}"\nrate_per_s = 5\n' for operation in OPERATIONS
@@ -48,6 +68,7 @@ STREAMS = "".join(
 @pytest.fixture
 def desk(tmp_path):
     made = Desk(tmp_path, "libp2p")
+    made.write("own.toml", OWN)
     made.write("five.toml", f"[nodes]\ncount = {NODES}\n[shape]\nkind = 'ring'\n")
     yield made
     made.harness("down")
@@ -73,3 +94,4 @@ def test_all_comes_true_and_a_node_that_was_killed_comes_back(desk):
     )
     assert by_name["register: no value that nobody wrote"]["answer"] == "PASS"
     assert by_name["converged"]["answer"] == "PASS"
+    assert [by_name[row]["answer"] for row in ("mesh", "counted")] == ["PASS", "PASS"]

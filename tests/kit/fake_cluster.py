@@ -30,6 +30,8 @@ from harness.scenario import shipped
 from harness.scenario.files import read_topology
 from harness.supervisor import server
 
+ID_KEY = "5a" * 16  # of the ids of a run
+
 
 class Node:
     """One node's control socket."""
@@ -165,8 +167,9 @@ class Supervisor:
 
     def start(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
         t0_ns = time.monotonic_ns() + round(facts["start_in_s"] * 1e9)
-        self._note({"start": facts, "t0_ns": t0_ns})
-        return {"t0_ns": t0_ns}
+        started = {"t0_ns": t0_ns, "id_key": ID_KEY}
+        self._note({"start": facts, **started})
+        return started
 
     def end(self, facts: dict[str, Any], *_: Any) -> dict[str, Any]:
         self._note({"end": facts, "heard_ns": time.monotonic_ns()})

@@ -133,8 +133,8 @@ class Cluster:
             said = json.loads(line) | said
         timeline, load = said["begin"]["timeline"], said["start"]["load"]
         plan = read(
-            {"t0_ns": said["t0_ns"], "seed": timeline["seed"], "plan": timeline["phases"]}
-            | {"load": load},
+            {"t0_ns": said["t0_ns"], "id_key": said["id_key"], "seed": timeline["seed"]}
+            | {"plan": timeline["phases"], "load": load},
             timeline,
         )
         assert plan is not None

@@ -18,7 +18,7 @@ import pytest
 from harness import runtimes
 from harness.errors import HarnessError, NodeStartError, UnavailableError, UsageError
 from harness.faults.fault import Condition
-from harness.kernel import namespaces
+from harness.kernel import accounts, namespaces
 from harness.kernel.proc import is_readable
 from harness.runtimes import processes, resident
 from harness.runtimes.netns.runtime import NetnsRuntime
@@ -166,6 +166,13 @@ def test_every_node_stands_in_its_own_namespace(netns, places, command):
         )
         assert inode(f"/proc/{running.pid}/ns/pid") != inode("/proc/self/ns/pid")
         until(lambda place=place: processes.log_of(place).read_text() == "hello from t-netns\n")
+
+
+def test_nodes_that_no_group_counts_are_named(netns, places, command, monkeypatch):
+    executed, forked = places(2)
+    monkeypatch.setattr(accounts, "make", lambda *_: None)  # as without root
+    start(netns, [(executed, process(())), (forked, process(command))])
+    assert netns.uncounted() == ["node-0"]
 
 
 def test_conditions_are_true_of_the_process(netns, places, command):

@@ -152,7 +152,7 @@ def read(words: Mapping[str, Any]) -> FaultSpec:
     try:
         return spec.parse(words)
     except BadFileError as error:
-        raise UsageError(f"fault: {error}") from None
+        raise UsageError(f"fault: {str(error).removeprefix('fault: ')}") from None
 
 
 def told_of(run: Path) -> list[tuple[str, int]]:

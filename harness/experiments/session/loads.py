@@ -24,6 +24,7 @@ from harness.scenario.workload import Workload
 
 # Of a stream, beside its operation and its rate.
 WORDS = ("payload_bytes", "target", "sources", "arrivals", "timeout_ms", "count", "keys", "after_s")
+OF_TEXTS = ("target", "sources", "arrivals")
 POSSIBLE = f"possible: {', '.join(WORDS)}"
 
 
@@ -76,6 +77,10 @@ def phase(
             raise UsageError(f"{unknown}: unknown word{did_you_mean(unknown, WORDS)}; {POSSIBLE}")
         if "arrivals" in words and words["arrivals"] not in tuple(Arrivals):
             raise UsageError(f"arrivals: {one_of(words['arrivals'], Arrivals)}")
+        plain = {word: value for word, value in words.items() if word not in OF_TEXTS}
+        for word, value in {"seconds": seconds, **rates, **plain}.items():
+            if value is not None:
+                _require_number(word, value)
         words = {
             **words,
             "arrivals": Arrivals(words.get("arrivals", Arrivals.UNIFORM)),
@@ -89,6 +94,12 @@ def phase(
         return Phase(name=name, duration_s=float(seconds), streams=tuple(streams), faults=specs)
     except BadFileError as error:  # these words stand in no file
         raise UsageError(f"load: {error}") from None
+
+
+def _require_number(name: str, value: Any) -> None:
+    """Raise UsageError for what is no number, as a text is that looks like one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UsageError(f"{name}: expected a number, found {value!r}")
 
 
 def _rates(operations: str | Mapping[str, float], rate_per_s: float | None) -> dict[str, float]:

@@ -9,14 +9,14 @@ from pathlib import Path
 from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
-from harness.errors import InterruptedByUserError, UsageError
+from harness.errors import BadFileError, InterruptedByUserError, UsageError
 from harness.experiments import cluster as clusters
 from harness.experiments import run
 from harness.experiments.session import brought
 from harness.experiments.session.session import NAME, Session
 from harness.experiments.session.twins import entered
 from harness.runtimes import AUTO
-from harness.scenario import files, shipped
+from harness.scenario import files, seeds, shipped
 from harness.systems import adapters
 from harness.topology.topology import Topology
 
@@ -43,6 +43,17 @@ def _wanted(
     if isinstance(topology, Topology):
         return None, read_topology(topology, system)
     return shipped.find(str(topology), "topologies"), read_topology(topology, system)
+
+
+def _require(name: str, workers: int, seed: int) -> None:
+    """Raise UsageError for settings that no session has, before anything starts."""
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise UsageError(f"name: expected that of a folder, found {name!r}")
+    run.require_workers(workers)
+    try:
+        seeds.require(seed)
+    except BadFileError as error:
+        raise UsageError(str(error)) from None
 
 
 def _runs(given: str | Path | None) -> Path:
@@ -76,6 +87,7 @@ def up(
     Raises BadFileError, UsageError, NameTakenError, PreflightError, PermissionNeededError,
     UnavailableError, NodeStartError; KeyboardInterrupt takes all back.
     """
+    _require(name, workers, seed)
     ids = None if nodes is None else brought.identify(nodes, runtime_name)
     path, built = _wanted(topology, system, ids)
     if ids is not None and nodes is not None:
@@ -124,6 +136,7 @@ def attach(
     Faults that were set here are taken back at the end. Raises UnavailableError where none is up,
     NameTakenError where it is another one.
     """
+    _require(name, workers, seed)
     built, called = read_topology(topology, system), state.cluster_name(cluster)
     run.same(called, built, AUTO)
     return Session(called, built, None, runs=_runs(runs), name=name, workers=workers, seed=seed)

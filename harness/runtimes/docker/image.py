@@ -66,6 +66,8 @@ LEFT_OUT_EXTENSIONS = (
     "readline",
 )
 BEGINNING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+INTERPRETER = re.compile(r"python[0-9.]*")
+ITS_LIBRARY = "import sysconfig; print(sysconfig.get_path('stdlib'))"
 LIBRARY = re.compile(r"(/\S+) \(0x")  # in ldd's output
 
 
@@ -180,7 +182,7 @@ def write_root(image: Image, output: Path, scratch: Path, progress: Callable[[st
 def _python(program: str, scratch: Path, progress: Callable[[str], None]) -> Files:
     """List the files of this host's Python, of the program's package and of what it requires."""
     progress("collecting this host's Python")
-    files = _standard_library() | _site(program)
+    files = _standard_library(Path(sysconfig.get_path("stdlib"))) | _site(program)
     files |= _libraries(path for path in files.values() if ".so" in path.name)
     interpreter = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]
     files |= {str(interpreter): interpreter} | _libraries([interpreter])
@@ -202,7 +204,16 @@ def _program(name: str) -> Files:
                 f"{found} is a script, and an image is made of a binary and its libraries only: "
                 "name an image that can run it"
             )
-    return {str(path): path} | _libraries([path])
+    return {str(path): path} | _libraries([path]) | _of_interpreter(path)
+
+
+def _of_interpreter(program: Path) -> Files:
+    """List the standard library of a program that is Python, which cannot begin without it."""
+    if not INTERPRETER.fullmatch(program.name):
+        return {}
+    said = subprocess.run([program, "-I", "-c", ITS_LIBRARY], capture_output=True, check=False)
+    files = _standard_library(Path(os.fsdecode(said.stdout.strip()))) if said.stdout else {}
+    return files | _libraries(path for path in files.values() if ".so" in path.name)
 
 
 def _add(
@@ -232,9 +243,8 @@ def _walk(base: Path, left_out: set[str]) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(names))
 
 
-def _standard_library() -> Files:
-    # The base installation's, also in a virtual environment.
-    base = Path(sysconfig.get_path("stdlib"))
+def _standard_library(base: Path) -> Files:
+    # Of a virtual environment it is the base installation's.
     return {
         str(path): path
         for path in _walk(base, LEFT_OUT)

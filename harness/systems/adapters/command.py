@@ -26,7 +26,14 @@ from harness.systems.adapters.command_answers import (
     shown,
 )
 from harness.systems.adapters.command_asker import Asker, NotAskedError
-from harness.systems.adapters.command_asks import HelperReports, HttpAsk, LineAsk, LogAsk, TcpAsk
+from harness.systems.adapters.command_asks import (
+    ExecAsk,
+    HelperReports,
+    HttpAsk,
+    LineAsk,
+    LogAsk,
+    TcpAsk,
+)
 from harness.systems.adapters.command_fields import filled
 from harness.systems.adapters.command_file import CommandFile, Received
 from harness.systems.adapters.command_join import Joining
@@ -59,6 +66,11 @@ class Command(driven.Driven):
         self.budget = self._file.budget
         self.ports = self._file.start.ports
         self.metrics, self.unpromised = self._file.metrics, self._file.exempt
+        self.side_by_side = frozenset(
+            operation
+            for operation, send in self._file.send.items()
+            if isinstance(send.ask, HttpAsk | ExecAsk)
+        )
         self.wipes = self._file.start.state is State.WIPE
         self.starts = bool(self._file.start.argv)
         self._progress: Callable[[str, int, int], None] = lambda *_: None

@@ -40,6 +40,7 @@ class Driven:
     confirmed: frozenset[Operation] = frozenset()
     exempt: Mapping[str, str] = {}
     unpromised: Mapping[str, tuple[str, ...]] = {}
+    side_by_side: frozenset[Operation] = frozenset()
     metrics: MetricsPage | None = None
     records: frozenset[RecordKind] = FORMERLY_COUNTED
 

@@ -45,6 +45,7 @@ class Meshnode:
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
     unpromised: Mapping[str, tuple[str, ...]] = {}
+    side_by_side: frozenset[Operation] = frozenset()
     metrics: MetricsPage | None = None  # its health has what it knows
     records = frozenset(
         {

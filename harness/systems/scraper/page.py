@@ -25,6 +25,8 @@ SHOWN = 60  # characters of a line that cannot be read
 
 
 NAME = re.compile(r"[A-Za-z_:][A-Za-z0-9_:]*")
+# How a line begins: a name and labels, in whose values anything may stand.
+HEAD = re.compile(r'[^\s{]+(?:\s*\{(?:[^"}]|"(?:\\.|[^"\\])*")*\})?')
 
 
 class PageError(Exception):
@@ -80,15 +82,16 @@ class Reader:
 
     def _sample(self, line: str, now_s: float) -> tuple[str, str, float]:
         """Return the series of a line, its name, and its value."""
-        end = line.rfind("}") + 1
-        head = line[:end] if end else line.split(maxsplit=1)[0]
+        begin = HEAD.match(line)
+        head = begin[0] if begin else ""
+        plain, _, _ = line[len(head) :].partition("#")  # behind it is an exemplar of OpenMetrics
         known = self._heads.get(head)
         if known is None:
-            known = _parsed(line)
+            known = _parsed(head + plain)
             if len(self._heads) >= KNOWN_MAX:
                 self._heads.clear()
             self._heads[head] = known
-        said = line[len(head) :].split()
+        said = plain.split()
         try:
             if not 1 <= len(said) <= 2 or any("_" in each for each in said):
                 raise ValueError

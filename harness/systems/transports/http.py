@@ -86,16 +86,22 @@ class Http:
             ) as answer:
                 if answer.status != 200:
                     raise ConnectionError(f"{url} answered {answer.status}")
-                if answer.content_type != PAGE_TYPE:
-                    raise ConnectionError(
-                        f"{url}: expected {PAGE_TYPE}, found {answer.content_type}"
-                    )
+                packed = answer.headers.get("Content-Encoding", "identity")
+                for expected, found in ((PAGE_TYPE, answer.content_type), ("identity", packed)):
+                    if found != expected:
+                        raise ConnectionError(f"{url}: expected {expected}, found {found}")
                 data = bytearray()
                 async for chunk in answer.content.iter_any():
                     data += chunk
                     if len(data) > bytes_most:
                         raise ConnectionError(f"{url} tells more than {bytes_most:,} bytes")
-                return data.decode()
+                try:
+                    return data.decode()
+                except UnicodeDecodeError as error:
+                    found = bytes(data[error.start : error.end]).hex()
+                    raise ConnectionError(
+                        f"{url}: expected UTF-8, found the bytes {found}"
+                    ) from error
 
     async def close(self) -> None:
         """Close every connection."""

@@ -17,6 +17,7 @@ import time
 PORT, LINK_PORT = 6000, 6001
 ONE_IN = 50  # from the 25th on
 AHEAD = 3  # messages that are predicted
+GUESSED_S = 1  # after which a guess is reported
 PREDATED_NS = 2 * 10**9
 LIES = {
     "swallows": "acknowledges and never delivers",
@@ -25,7 +26,8 @@ LIES = {
     "early": "answers before it was asked",
     "predates": "stamps receipts two seconds before the messages were sent",
     "repeats": "reports each receipt twice",
-    "predicts": "reports receipts of ids that are yet to come",
+    "predicts": "reports receipts of ids that are yet to come, as if they were counted",
+    "guesses": "hears no broadcast, and reports a guessed one a second after it would be sent",
     "dies": "ends by itself",
     "hangs": "answers nobody any more",
     "leaves": "forks, goes, and leaves a child behind",
@@ -86,6 +88,16 @@ class Node:
             texts = [*map(later(text), range(1, AHEAD + 1)), text]
         if self.tells("predates"):
             at_ns -= PREDATED_NS
+        if self.tells("guesses") and kind == "cast":
+            guess = [later(text)(1)]
+            threading.Timer(
+                GUESSED_S, self.report, (kind, at_ns + GUESSED_S * 10**9, guess)
+            ).start()
+        else:
+            self.report(kind, at_ns, texts)
+
+    def report(self, kind, at_ns, texts):
+        """Tell whoever listens what arrived."""
         with self.guard:
             for one in texts:
                 for listener in self.listeners:
@@ -116,8 +128,8 @@ class Node:
 
 
 def later(text):
-    """Make the id that comes so many after the one that a text begins with: its last four bytes
-    count, as anybody sees who has read a few.
+    """Make the id that comes so many after the one that a text begins with, as if its last four
+    bytes counted.
     """
 
     def made(steps):

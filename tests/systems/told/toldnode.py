@@ -8,7 +8,18 @@ import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-LIES = ("truth", "falls", "no-number", "endless", "much", "twice", "html", "refuses")
+LIES = (
+    "truth",
+    "falls",
+    "no-number",
+    "endless",
+    "much",
+    "twice",
+    "html",
+    "refuses",
+    "packed",
+    "binary",
+)
 LIE = LIES[int(sys.argv[1])]
 COUNTED = itertools.count(10, 10)
 
@@ -36,8 +47,12 @@ class Handler(BaseHTTPRequestHandler):
         is_page = self.path == "/metrics"
         self.send_response(503 if is_page and LIE == "refuses" else 200)
         self.send_header("Content-Type", "text/html" if LIE == "html" else "text/plain")
+        if LIE == "packed":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         self.wfile.write(page().encode() if is_page else b"ready")
+        if LIE == "binary":
+            self.wfile.write(b"\xff\xfe")
         while is_page and LIE == "endless":
             time.sleep(0.1)
             self.wfile.write(b"# and on\n")

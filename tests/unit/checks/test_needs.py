@@ -4,11 +4,13 @@ out: an answer that it could change is none.
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from kit.budget_rows import judged
-from kit.histories import SECOND, history, sample
+from kit.histories import SECOND, history, host, sample
 
 from harness.checks.verdict import Answer, Cause
+from harness.history import history as h
 from harness.history.events import NodeChanged, NodeStarted, RunEnded
 
 CPU = {"metric": "cpu", "statistic": "max", "unit": "%", "node": "node-0"}
@@ -85,3 +87,40 @@ def test_of_a_process_whose_end_nobody_tells_nothing_is_known_until_the_next_is_
     finding = judged(spinning(told=False), bound=95.0, **CPU)
     assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.GAP)
     assert "for 2 s nobody saw" in finding.sentence
+
+
+def unaccounted(others_s, names=("node-0",)):
+    """A node that was seen to use a tenth of a core for 10 s, of a host of one core, of which
+    others used so much in that time.
+    """
+    return history(
+        samples=[sample(at_s, 0, cpu_ns=at_s * SECOND // 10) for at_s in range(1, 12)],
+        cores=1,
+        nodes=1,
+        host=pa.Table.from_pylist([host(1, 0.0), host(10.9, others_s + 1.0)], h.HOST),
+        uncounted=frozenset(names),
+    )
+
+
+@pytest.mark.parametrize(
+    ("others_s", "names", "answer"),
+    [
+        (5.0, (), Answer.PASS),  # its control group counts all that it started
+        (5.0, ("node-0",), Answer.UNKNOWN),  # it was PASS, whatever came and went
+        (0.1, ("node-0",), Answer.PASS),  # nobody used what it could have used
+    ],
+)
+def test_what_came_and_went_without_a_control_group_may_be_what_others_used(
+    others_s, names, answer
+):
+    finding = judged(unaccounted(others_s, names), bound=40.0, **CPU)
+    assert (finding.answer, finding.measured) == (answer, "10 % at node-0"), finding
+    if names:
+        assert "up to 1" in finding.sentence or "up to 6" in finding.sentence
+        assert "it has no control group (none can be made here)" in finding.sentence
+    else:
+        assert finding.sentence == "kept"
+
+
+def test_what_was_seen_of_a_node_without_a_control_group_misses_its_promise():
+    assert judged(unaccounted(5.0), bound=5.0, **CPU).answer is Answer.FAIL

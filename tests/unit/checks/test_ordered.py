@@ -37,6 +37,24 @@ def test_what_arrives_after_a_later_one_is_overtaken():
     assert finding.measured == "2 overtaken"
 
 
+def test_what_a_node_was_asked_for_beside_another_has_no_first():
+    """By HTTP each message is a request of its own, and two may be under way at once: it was FAIL
+    where the node took the later one first.
+    """
+    sent = [operation(number) for number in (1, 2)]
+    late, fine = (
+        [record(1, at_ns=SECOND + at * MS), record(2, at_ns=SECOND + 10 * MS)] for at in (12, 9)
+    )
+    beside = {"side_by_side": frozenset({"private_message"})}
+    (finding,) = ordered.check(history(sent, late, **beside))
+    assert (finding.answer, finding.cause) == (Answer.UNKNOWN, Cause.NOT_MEASURED)
+    assert finding.sentence.endswith(ordered.BESIDE)
+    (finding,) = ordered.check(history(sent, fine, **beside))
+    assert (finding.answer, finding.cause) == (Answer.PASS, None)
+    (finding,) = ordered.check(history(sent, late, side_by_side=frozenset({"broadcast"})))
+    assert finding.answer is Answer.FAIL
+
+
 def test_of_one_moment_the_journal_says_which_was_first():
     (finding,) = judged([1, 2], [10, 10])
     assert finding.answer is Answer.PASS

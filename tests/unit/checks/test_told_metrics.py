@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from kit.histories import SECOND
+from kit.histories import SECOND, sample
 from kit.told import judged, telling
 
 from harness.checks import rows
@@ -289,3 +289,32 @@ def test_a_node_that_calls_a_counter_a_gauge_is_alone_with_it():
     other = judged(run, "rate.sent_total", 11, unit="1/s", node="node-1")
     assert (other.answer, other.cause) == (Answer.UNKNOWN, Cause.CONDITIONS)
     assert judged(run, "rate.sent_total", 11, unit="1/s").answer is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("metric", "type_", "told", "why"),
+    [
+        (
+            "gauge.process_open_fds",
+            "gauge",
+            [2.0] * 10,
+            "node-0 told 2 descriptors at the end of phase load, and had 60: fds is measured",
+        ),
+        (
+            "rate.process_cpu_seconds_total",
+            "counter",
+            [100.0 * at for at in range(10)],
+            "told 900.0 s of CPU time at the end of phase load, and had 5.0 s: cpu is measured",
+        ),
+        ("gauge.process_open_fds", "gauge", [61.0] * 10, ""),
+        ("gauge.queue_depth", "gauge", [2.0] * 10, ""),
+    ],
+)
+def test_what_is_measured_too_and_is_another_is_not_believed(metric, type_, told, why):
+    """A program on netns may read it of another process; the row was judged by that."""
+    series = (metric.partition(".")[2], type_)
+    seen = {"fds": 60, "cpu_ns": 5 * SECOND, "processes": 1, "pid": 7}
+    samples = [sample(at, 0, **seen) for at in range(1, 13)]
+    words = {"gauge": {}, "counter": {"statistic": "mean", "unit": "%"}}[type_]
+    finding = judged(telling({series: told}, samples=samples), metric, 1e9, **words)
+    assert (finding.answer is Answer.UNKNOWN, why in finding.sentence) == (bool(why), True)

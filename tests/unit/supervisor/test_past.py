@@ -16,11 +16,12 @@ from harness.supervisor.past import Past
 
 def test_runs_and_programs_are_kept_and_a_program_is_told_without_its_arguments(tmp_path):
     past, folder = Past(), RunFolder(tmp_path, "one")
-    assert past.facts() == {"before": {"runs": [], "commands": 0}}
+    assert past.facts() == {"before": {"runs": [], "id_keys": [], "commands": 0}}
     past.command("node-0", ["curl", "--token", "secret"], None)
     past.command("node-1", ["curl", "--token", "secret"], folder)
-    past.ran(5, 7)
-    assert past.facts() == {"before": {"runs": [salt(5, 7).hex()], "commands": 2}}
+    past.ran(5, 7, "ab" * 16)
+    before = {"runs": [salt(5, 7).hex()], "id_keys": ["ab" * 16], "commands": 2}
+    assert past.facts() == {"before": before}
     folder.close()
     (line,) = (folder.path / "events.jsonl").read_text().splitlines()
     said = json.loads(line)
@@ -41,6 +42,17 @@ def test_a_run_that_is_none_is_refused(good_folder, runs):
     said = json.loads(path.read_text())
     path.write_text(json.dumps({**said, "before": {"runs": runs, "commands": 0}}))
     with pytest.raises(BadFileError, match="before"):
+        metadata.read(good_folder)
+
+
+@pytest.mark.parametrize("key", ["zz" * 16, "ab" * 15])
+@pytest.mark.parametrize("where", ["id_key", "before"])
+def test_a_key_of_ids_that_is_none_is_refused(good_folder, key, where):
+    path = good_folder / "metadata.json"
+    said = json.loads(path.read_text())
+    before = {"runs": ["ab" * 8], "id_keys": [key], "commands": 0}
+    path.write_text(json.dumps({**said, where: key if where == "id_key" else before}))
+    with pytest.raises(BadFileError, match="id_key"):
         metadata.read(good_folder)
 
 

@@ -6,7 +6,9 @@ import importlib.metadata
 import io
 import os
 import shutil
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -156,3 +158,18 @@ def test_a_distribution_that_lists_no_files_is_named(monkeypatch):
         UnavailableError, match="does not say which files it has; install it with pip or uv"
     ):
         image._site("meshnode")
+
+
+@pytest.mark.parametrize("python", ["python3", "/usr/bin/python3"])
+def test_a_program_that_is_python_has_its_standard_library(tmp_path, python):
+    """It ended with "No module named 'encodings'"."""
+    program = sys._base_executable if python == "python3" else python
+    if not Path(program).is_file():
+        pytest.skip(f"there is no {program}")
+    made = Image(program, Recipe.PROGRAM)
+    image.write_root(made, tmp_path / "r.tar", tmp_path, lambda _: None)
+    with tarfile.open(tmp_path / "r.tar") as tar:
+        names = tar.getnames()
+    assert any(name.endswith("/encodings/__init__.py") for name in names)
+    assert any("/lib-dynload/_ssl" in name for name in names)
+    assert not any("/site-packages/" in name or "/test/" in name for name in names)

@@ -109,6 +109,7 @@ def test_a_shipped_system_may_be_a_command_file():
     assert not adapters.is_foreign("libp2p")
     assert libp2p.operations == set(command_file.OPERATIONS) - {Operation.CONNECT}
     assert Operation.BROADCAST in libp2p.operations
+    assert libp2p.side_by_side == libp2p.operations  # by HTTP
 
 
 def test_nats_is_built_of_one_version_and_at_most_once():
@@ -116,6 +117,7 @@ def test_nats_is_built_of_one_version_and_at_most_once():
     assert isinstance(nats, BuiltAdapter)
     assert nats.operations == {Operation.PRIVATE_MESSAGE, Operation.BROADCAST}
     assert nats.unpromised == dict.fromkeys(("private_message", "broadcast"), ("at most once",))
+    assert nats.side_by_side == frozenset()  # by lines of one connection
     build = command_file.read(shipped.root() / "systems" / "nats.toml").start.build
     assert (build.tool, build.program) == ("go", "nats-server")
     assert build.source.startswith("github.com/nats-io/nats-server/v2@v2.")

@@ -40,6 +40,18 @@ def test_what_a_real_exporter_tells_is_read():
     assert types["took_seconds_bucket"] == types["took_seconds_sum"] == "histogram"
 
 
+def test_an_exemplar_is_no_value():
+    """What stood behind it was read as the value of the series."""
+    text = (
+        'sent_total 10 # {trace_id="a # {b}"} 1.0\n'
+        'took_bucket{le="1",to="} # {"} 5 # {trace_id="c"} 0.3 1520879607.789\n'
+        "links 3\n# EOF\n"
+    )
+    assert told(text) == {"sent_total": 10, 'took_bucket{le="1",to="} # {"}': 5, "links": 3}
+    with pytest.raises(PageError, match="expected a metric and its value"):
+        told('sent_total # {trace_id="a"} 1.0\n')
+
+
 def test_a_series_is_read_as_it_was_written():
     for value in ("plain", 'a "b"', "back\\slash", "a\nb", "a, b}", "a\\nb", ""):
         text = page.written("name", {"b": value, "a": "1"})
