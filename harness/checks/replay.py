@@ -49,7 +49,7 @@ def gaps(history: History) -> Iterator[Gap]:
     """Find the phases whose operations in the record are not those of the schedule."""
     for phase_name, number in history.planned_per_s:
         phase = history.phase(phase_name)
-        said = [] if phase is None else differences(history, phase, Operation(number))
+        said = [] if phase is None else differences(history, phase, history.kind(number))
         if phase is not None and said:
             yield Gap(
                 what=frozenset({Part.OPERATIONS}),

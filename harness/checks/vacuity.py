@@ -21,7 +21,7 @@ from harness.checks.reach import Matrix, Stand
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.history.events import FaultChanged
 from harness.history.history import History, Nanoseconds, once
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.operations.records import RecordKind
 
 MET = "non-vacuity: every fault met traffic"
@@ -198,7 +198,7 @@ def _operations(history: History) -> list[Finding]:
     say; none where each did.
     """
     alone = np.zeros(history.operations.num_rows, np.bool_)
-    for operation in Operation:
+    for operation in history.kinds:
         if operation.spec.ledger is None:
             alone |= records.ended_ok(history, records.WHOLE_RUN, operation)
     count, stayed = int(alone.sum()), int((history.column("hops")[alone] <= 0).sum())

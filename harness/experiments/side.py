@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks import blocks, host
+from harness.checks import blocks, host, own_metrics
 from harness.checks.changes import Better, Told
 from harness.checks.liveness import is_warm_up
 from harness.checks.metrics import METRICS
@@ -27,7 +27,7 @@ from harness.history.history import History
 from harness.scenario.budget import Conditions, Row
 
 # Of what a row without a bound measures, what is better higher, and what is neither.
-HIGHER = SHARES | SPEEDS | {"private_message.received", "network.of_iperf3", "iperf3.goodput"}
+HIGHER = SHARES.also(*SPEEDS, "private_message.received", "network.of_iperf3", "iperf3.goodput")
 NEITHER = frozenset(
     {"broadcast.fanout", "private_message.relayed", "network", "network.in", "network.out"}
 )
@@ -258,7 +258,7 @@ def measured_rows(facts: Mapping[str, Any]) -> tuple[Row, ...]:
             sent.setdefault(stream["phase"], set()).add(stream["operation"])
     rows = []
     for phase, words in sent.items():
-        for name in METRICS:
+        for name in (*METRICS, *own_metrics.names(metadata.own_of(facts))):
             word, _, what = name.partition(".")
             if word in words and name in TIMES and what not in NOT_OF_EACH:
                 rows += [_measured(phase, name, statistic, "ms") for statistic in OF_EACH]

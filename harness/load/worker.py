@@ -262,7 +262,7 @@ class Worker:
     def _publish(self) -> dict[str, Any]:
         news: list[tuple[Operation, Integers]] = []
         if self._news:
-            news = list(tally.split(np.concatenate(self._news)))
+            news = list(tally.split(np.concatenate(self._news), self._plan.kinds))
             self._news = []
         for operation, rows in news:
             self._tallies.setdefault(operation, Tally()).add(rows)
