@@ -20,6 +20,7 @@ from harness.checks.verdict import Cause
 from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.history.history import History, PhaseWindow
+from harness.operations import own
 from harness.operations.operation import Taken
 from harness.operations.own import TIME_SENTENCE
 from harness.scenario.budget import Row
@@ -58,7 +59,7 @@ def _own(name: str) -> Metric | None:
 
     def take(history: History, phase: PhaseWindow) -> Measured:
         operation = history.kind_named(word)
-        if operation is None or name not in own_metrics.names([operation]):
+        if operation is None or name not in own.metrics([operation]):
             said = f"this run's load has no operation {word} with a {name.rpartition('.')[2]}"
             raise NoValueError(Cause.NOT_MEASURED, said)
         return GENERIC[taken](operation)(history, phase)
@@ -77,25 +78,26 @@ METRICS = Metrics(
 )
 
 
-def require(name: str, own_words: Collection[str] | None = None) -> Metric:
+def require(name: str, known: Collection[str] | None = None) -> Metric:
     """Return a metric. Raises BadFileError with what is possible where there is none.
 
-    `own_words`: the operations of the system's own; None where nobody knows which there are: then
+    `known`: those of operations of the system's own; None where nobody knows which there are: then
     a word that is close to one of the harness is taken for that, misspelt.
     """
-    if name not in METRICS and told_metrics.find(name) is None and not _is_own(name, own_words):
-        own = " or ".join(f"{word}.NAME" for word in told_metrics.WORDS)
-        raise BadFileError(f"{one_of(name, METRICS)} (and of what the system tells itself {own})")
+    if name not in METRICS and told_metrics.find(name) is None and not _is_own(name, known):
+        told = " or ".join(f"{word}.NAME" for word in told_metrics.WORDS)
+        words = [*METRICS, *sorted(known or ())]
+        raise BadFileError(f"{one_of(name, words)} (and of what the system tells itself {told})")
     return METRICS[name]
 
 
-def _is_own(name: str, words: Collection[str] | None) -> bool:
+def _is_own(name: str, known: Collection[str] | None) -> bool:
     """Whether it may be a metric of an operation of the system's own."""
     found = own_metrics.split(name)
     if found is None:
         return False
-    if words is not None:
-        return found[0] in words
+    if known is not None:
+        return name in known
     return not did_you_mean(found[0], [name.partition(".")[0] for name in METRICS])
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from harness.operations import Operation
 from harness.operations.operation import Taken
 from harness.operations.own import SHARES, TIME, is_word
 
@@ -36,13 +35,6 @@ def is_time(name: str) -> bool:
 def is_own(name: str) -> bool:
     """Whether it is a metric of an operation of a system's own."""
     return split(name) is not None
-
-
-def names(operations: Iterable[Operation]) -> list[str]:
-    """Return the metrics of these operations, as far as they are of a system's own."""
-    return [
-        f"{one.word}.{each.suffix}" for one in operations if one.is_own for each in one.spec.metrics
-    ]
 
 
 class Names(frozenset[str]):

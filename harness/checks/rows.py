@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -44,11 +44,13 @@ from harness.scenario.budget import Row
 HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 
 
-def validate(rows: Sequence[Row]) -> None:
-    """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell."""
+def validate(rows: Sequence[Row], own: Collection[str] | None = None) -> None:
+    """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell.
+    `own`: see metrics.require.
+    """
     for row in rows:
         try:
-            metric = require(row.metric)
+            metric = require(row.metric, own)
         except BadFileError as error:
             raise BadFileError(f"row {row.name}: metric: {error}") from None
         known = (*statistic.NAMES, growth.SLOPE)

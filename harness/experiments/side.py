@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.checks import blocks, host, own_metrics
+from harness.checks import blocks, host
 from harness.checks.changes import Better, Told
 from harness.checks.liveness import is_warm_up
 from harness.checks.metrics import METRICS
@@ -24,6 +24,7 @@ from harness.experiments import judge as judging
 from harness.experiments.agreement import Surroundings, surroundings
 from harness.history import metadata, shape
 from harness.history.history import History
+from harness.operations import own
 from harness.scenario.budget import Conditions, Row
 
 # Of what a row without a bound measures, what is better higher, and what is neither.
@@ -258,7 +259,7 @@ def measured_rows(facts: Mapping[str, Any]) -> tuple[Row, ...]:
             sent.setdefault(stream["phase"], set()).add(stream["operation"])
     rows = []
     for phase, words in sent.items():
-        for name in (*METRICS, *own_metrics.names(metadata.own_of(facts))):
+        for name in (*METRICS, *own.metrics(metadata.own_of(facts))):
             word, _, what = name.partition(".")
             if word in words and name in TIMES and what not in NOT_OF_EACH:
                 rows += [_measured(phase, name, statistic, "ms") for statistic in OF_EACH]

@@ -96,7 +96,9 @@ def _suite(file: Path, given: Given) -> str:
 
 
 def _fitted(file: Path, given: Given) -> Scenario:
-    return abilities.fitted(files.read_scenario(file), given.system, imports=given.imports)
+    return abilities.fitted(
+        files.read_scenario(file, given.system), given.system, imports=given.imports
+    )
 
 
 def _scenario(file: Path, given: Given) -> str:
@@ -132,9 +134,8 @@ def _system(file: Path, given: Given) -> str:
     _rehearse(built, Topology(name="check", nodes=(Node(name="a"), Node(name="b")), links=_PAIR))
     if built.budget is not None:
         _budget(shipped.find(built.budget, "budgets"), given)
-    has = {one for one in Operation if one in built.operations}
-    no = ", ".join(sorted(one.word for one in Operation if one not in has))
-    can = f"{built.name} can do {', '.join(sorted(one.word for one in has))}"
+    no = ", ".join(sorted(one.word for one in Operation if one not in built.operations))
+    can = f"{built.name} can do {', '.join(sorted(one.word for one in built.operations))}"
     says = f"{can}; it has no {no}" if no else can
     return says if built.starts else f"{says}; its nodes are containers that a program brings"
 

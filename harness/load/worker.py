@@ -55,7 +55,8 @@ class Worker:
         self._plan, self._index, self._report, self._failed = plan, index, report, failed
         self._adapter = adapters.named(plan.adapter)
         self._nodes = {node.wire_id: at for at, node in enumerate(plan.nodes)}
-        self._keys = Keys()
+        # Keys of puts, and of what a system has of its own: neither reads what the other wrote.
+        self._keys, self._own_keys = Keys(), Keys()
         self._record = Record(
             Path(plan.run), worker=index, workers=len(plan.workers), seed=plan.seed
         )
@@ -85,7 +86,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
-        if any(stream.operation.spec.to is Address.STORED_KEY for stream in self._streams):
+        if any(_reads_puts(stream.operation) for stream in self._streams):
             self._seed()
         self._timer.set(monotonic_ns())
         self._keeping.start()
@@ -158,7 +159,7 @@ class Worker:
                         schedule(stream, plan.names, share, start_ns, end_ns),
                         prefix=self._prefix(len(streams)),
                         wire_ids=wire_ids,
-                        keys=self._keys,
+                        keys=self._own_keys if stream.operation.is_own else self._keys,
                         ended=self._ended,
                         filler=Random(plan.seed).randbytes(stream.payload_bytes),
                     )
@@ -335,3 +336,8 @@ class Worker:
             answered_by=by,
             error=error,
         )
+
+
+def _reads_puts(operation: Operation) -> bool:
+    """Whether it reads what puts wrote, some of which is there before the clock starts."""
+    return operation.spec.to is Address.STORED_KEY and not operation.is_own

@@ -181,6 +181,11 @@ def as_json(operation: Operation) -> dict[str, Any]:
     }
 
 
+def entries(operations: Iterable[Operation]) -> list[dict[str, Any]]:
+    """Return what is said of those of these operations that are of a system's own, by number."""
+    return [as_json(one) for one in sorted(operations) if one.is_own]
+
+
 def from_json(said: Mapping[str, Any]) -> Operation:
     """Read what `as_json` said. Raises KeyError, TypeError, BadFileError for what is none."""
     return made(said["number"], said["word"], said["ledger"], said["to"])
@@ -209,6 +214,13 @@ def of_streams(said: Iterable[Mapping[str, Any]]) -> tuple[Operation, ...]:
         if len(set(values)) < len(values):
             raise BadFileError(f"own: two operations have the same {what}")
     return tuple(sorted(found))
+
+
+def metrics(operations: Iterable[Operation]) -> list[str]:
+    """Return the metrics of those of these operations that are of a system's own."""
+    return [
+        f"{one.word}.{each.suffix}" for one in operations if one.is_own for each in one.spec.metrics
+    ]
 
 
 def word_in(name: str) -> str | None:

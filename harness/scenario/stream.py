@@ -116,7 +116,7 @@ class Stream:
             raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
         if self.keys is not None:
             words = [one.word for one in Operation if one.spec.to in OF_KEYS]
-            if self.operation.word not in words:
+            if self.operation.word not in words:  # keys of a system's own operations are fresh
                 raise BadFileError(
                     f"keys: they are of {' and '.join(words)}, and {self.operation.word} has none"
                 )
