@@ -4,13 +4,14 @@ operations, their recovery, nodes, resources and benches.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
-from harness.checks import own_metrics, told_metrics
+from harness.checks import own_metrics, recovery, told_metrics
 from harness.checks.measurements import MEASURED_METRICS
-from harness.checks.metric import Measured, Metric
+from harness.checks.metric import Measured, Metric, Samples
 from harness.checks.node_metrics import NODE_METRICS
 from harness.checks.operation_metrics import GENERIC, OPERATION_METRICS, OPERATIONS, WITNESSED
 from harness.checks.recovery import RECOVERY_METRICS
@@ -20,7 +21,7 @@ from harness.checks.verdict import Cause
 from harness.choices import did_you_mean, one_of
 from harness.errors import BadFileError
 from harness.history.history import History, PhaseWindow
-from harness.operations import own
+from harness.operations import Operation, own
 from harness.operations.operation import Taken
 from harness.operations.own import TIME_SENTENCE
 from harness.scenario.budget import Row
@@ -55,18 +56,23 @@ def _own(name: str) -> Metric | None:
     found = own_metrics.split(name)
     if found is None:
         return None
-    word, taken = found
+    word, what = found
+    is_time, is_return = own_metrics.is_time(name), own_metrics.is_return(name)
+    made_of: Callable[[Operation], Callable[..., Samples]] = (
+        recovery.of if is_return else GENERIC[Taken.LATENCY if is_time else Taken.SHARE]
+    )
 
-    def take(history: History, phase: PhaseWindow) -> Measured:
+    def take(history: History, *of: Any) -> Samples:
         operation = history.kind_named(word)
         if operation is None or name not in own.metrics([operation]):
-            said = f"this run's load has no operation {word} with a {name.rpartition('.')[2]}"
+            said = f"this run's load has no operation {word} with a {what}"
             raise NoValueError(Cause.NOT_MEASURED, said)
-        return GENERIC[taken](operation)(history, phase)
+        return made_of(operation)(history, *of)
 
-    is_time = taken is Taken.LATENCY
+    if is_return:
+        return recovery.made(take)
     return Metric(
-        kind=taken.value,
+        kind=(Taken.LATENCY if is_time else Taken.SHARE).value,
         take=take,
         sentence=TIME_SENTENCE if is_time else "share that came true, as its sender was told",
         needs=WITNESSED if is_time else OPERATIONS,

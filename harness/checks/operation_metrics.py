@@ -373,4 +373,4 @@ OPERATION_METRICS: dict[str, Metric] = {
     name: metric for spec in TABLE for name, metric in _of(Operation(spec.number)).items()
 }
 # What is of one operation, one by one.
-OF_OPERATIONS = Names.of(OPERATION_METRICS, own_metrics.is_own)
+OF_OPERATIONS = Names.of(OPERATION_METRICS, own_metrics.is_of_each)

@@ -30,6 +30,7 @@ WORD = re.compile(r"[a-z](_?[a-z0-9]){0,31}")
 TIME_SENTENCE = "from the intended time until its sender was told, and its witness had it"
 NONE = "none"  # no ledger: only the answer counts
 TIME, ANSWERED = "latency", "answered"
+RETURN = "return_to_baseline"  # a metric of every operation
 # What else is named by a word and a dot, or begins an option of the load.
 TAKEN = frozenset(
     {"cluster", "connections", "cpu", "disk", "fds", "gauge", "histogram", "iperf3", "membership"}
@@ -123,7 +124,7 @@ def made(number: int, word: str, ledger: str, to: str | None = None) -> Operatio
     address = promise.to[0].value if to is None else to
     if address not in [each.value for each in promise.to]:
         known = [each.value for each in promise.to]
-        raise BadFileError(f"to: {one_of(address, known)} with the ledger {ledger!r}")
+        raise BadFileError(f"to: with the ledger {ledger!r}: {one_of(address, known)}")
     return Operation.of(_spec(number, word, promise, Address(address)))
 
 
@@ -219,7 +220,10 @@ def of_streams(said: Iterable[Mapping[str, Any]]) -> tuple[Operation, ...]:
 def metrics(operations: Iterable[Operation]) -> list[str]:
     """Return the metrics of those of these operations that are of a system's own."""
     return [
-        f"{one.word}.{each.suffix}" for one in operations if one.is_own for each in one.spec.metrics
+        f"{one.word}.{what}"
+        for one in operations
+        if one.is_own and one.spec.metrics
+        for what in (*(each.suffix for each in one.spec.metrics), RETURN)
     ]
 
 

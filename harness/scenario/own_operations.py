@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.choices import did_you_mean, one_of
-from harness.errors import BadFileError
+from harness.errors import BadFileError, HarnessError
 from harness.operations import OWN_FIRST, Operation
 from harness.operations.own import LEDGERS, MOST, made
 from harness.scenario import shipped
@@ -54,13 +54,15 @@ def of_system(name: str) -> tuple[Operation, ...]:
     return read(Table(load(file), str(file)).table("send"))
 
 
-def kind(word: str, where: str, systems: Iterable[str]) -> Operation:
+def kind(
+    word: str, where: str, systems: Iterable[str], error: type[HarnessError] = BadFileError
+) -> Operation:
     """Return the operation of a word: one of the harness, or one that these systems have of their
-    own, the first that has it. Raises BadFileError, beginning with `where`.
+    own, the first that has it. Raises `error` where none has, beginning with `where`.
     """
     known = {operation.word: operation for operation in Operation}
     for system in systems if word not in known else ():
         known = {each.word: each for each in of_system(system)} | known
     if word not in known:
-        raise BadFileError(f"{where}: {one_of(word, known)}")
+        raise error(f"{where}: {one_of(word, known)}")
     return known[word]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.checks import told_metrics
+from harness.checks import own_metrics, told_metrics
 from harness.checks.metrics import METRICS
-from harness.checks.operation_metrics import LATENCIES, OF_OPERATIONS
+from harness.checks.operation_metrics import LATENCIES
 from harness.checks.verdict import Finding
 from harness.history.gaps import Part
 from harness.history.history import History
@@ -86,7 +86,8 @@ def chart_of(finding: Finding) -> str:
     if finding.metric:
         word = finding.metric.partition(".")[0]
         metric = METRICS.find(finding.metric)
-        is_of_one = finding.metric in OF_OPERATIONS or word in {one.word for one in Operation}
+        known = {one.word for one in Operation}
+        is_of_one = word in known or own_metrics.is_own(finding.metric)
         if metric is None or not is_of_one:
             return ""
         return f"latency-{word}" if metric.kind == "time" else f"outcomes-{word}"
