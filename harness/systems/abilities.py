@@ -152,6 +152,32 @@ def require(planned: Scenario, *, imports: bool = True) -> None:
                 )
 
 
+def meant_now(planned: Scenario) -> Scenario:
+    """Return a scenario that was read from a run folder, had its operations of a system's own the
+    numbers that they have now. Raises UsageError where the system means another thing by a word.
+    """
+    if not any(phase.own for phase in planned.phases):
+        return planned
+    adapter = adapters.named(planned.topology.adapter)
+    can = {one.word: one for one in adapter.operations if one.is_own}
+    for one in (one for phase in planned.phases for one in phase.own if one.word in can):
+        was, now = (own.as_json(each) | {"number": 0} for each in (one, can[one.word]))
+        if was != now:
+            raise UsageError(
+                f"{one.word}: it was counted as {was['ledger']} and addressed to {was['to']!r}, "
+                f"and {adapter.name} now says {now['ledger']} and {now['to']!r}"
+            )
+    return replace(planned, phases=tuple(_numbered(phase, can) for phase in planned.phases))
+
+
+def _numbered(phase: Phase, can: Mapping[str, Operation]) -> Phase:
+    streams = (
+        replace(stream, operation=can.get(stream.operation.word, stream.operation))
+        for stream in phase.streams
+    )
+    return replace(phase, streams=tuple(streams))
+
+
 def require_same(system: NodeAdapter, streams: Iterable[Mapping[str, Any]]) -> None:
     """Raise UsageError where streams, as metadata.json says them, have operations of a system's own
     that are others than those of the system as it was started.
@@ -160,9 +186,8 @@ def require_same(system: NodeAdapter, streams: Iterable[Mapping[str, Any]]) -> N
     for one in own.of_streams(streams):
         if known.get(one.word) != one:
             raise UsageError(
-                f"{one.word}: the nodes of {system.name} were started with another file than it "
-                "has now, which said something else of its operations: `harness down`, and start "
-                "them again"
+                f"{one.word}: the nodes of {system.name} were started with a file that said "
+                "something else of its operations: `harness down`, and start them again"
             )
 
 

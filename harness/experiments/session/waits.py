@@ -65,6 +65,9 @@ def _waits(own: Iterable[Operation] = ()) -> dict[str, Awaited]:
     return found
 
 
+WAITS = _waits()
+
+
 def phase(
     what: str,
     *,
