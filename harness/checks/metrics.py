@@ -84,26 +84,23 @@ METRICS = Metrics(
 )
 
 
-def require(name: str, known: Collection[str] | None = None) -> Metric:
+def require(name: str, words: Collection[str] | None = ()) -> Metric:
     """Return a metric. Raises BadFileError with what is possible where there is none.
 
-    `known`: those of operations of the system's own; None where nobody knows which there are: then
-    a word that is close to one of the harness is taken for that, misspelt.
+    `words`: of operations that a system may have of its own; a word that is none of these, and
+    close to one of the harness, is taken for that, misspelt. None: whichever.
     """
-    if name not in METRICS and told_metrics.find(name) is None and not _is_own(name, known):
+    if name not in METRICS and told_metrics.find(name) is None and not _may_be_own(name, words):
         told = " or ".join(f"{word}.NAME" for word in told_metrics.WORDS)
-        words = [*METRICS, *sorted(known or ())]
-        raise BadFileError(f"{one_of(name, words)} (and of what the system tells itself {told})")
+        raise BadFileError(f"{one_of(name, METRICS)} (and of what the system tells itself {told})")
     return METRICS[name]
 
 
-def _is_own(name: str, known: Collection[str] | None) -> bool:
-    """Whether it may be a metric of an operation of the system's own."""
+def _may_be_own(name: str, words: Collection[str] | None) -> bool:
+    """Whether it may be a metric of an operation of a system's own."""
     found = own_metrics.split(name)
-    if found is None:
-        return False
-    if known is not None:
-        return name in known
+    if found is None or words is None or found[0] in words:
+        return found is not None
     return not did_you_mean(found[0], [name.partition(".")[0] for name in METRICS])
 
 

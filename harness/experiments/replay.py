@@ -241,7 +241,7 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
     abilities.require(scenario)
     selection.require(of.scenario.checks)
     if of.scenario.budget is not None:
-        budget_rows.validate(files.read_budget(of.scenario.budget).rows)
+        budget_rows.validate(files.read_budget(of.scenario.budget).rows, None)
     return replace(of, scenario=scenario)
 
 

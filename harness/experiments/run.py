@@ -156,7 +156,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     selection.require(planned.checks, imports=imports)
     if planned.budget is not None:
         rows = files.read_budget(planned.budget).rows
-        budget_rows.validate(rows, abilities.own_metrics_of(planned, imports=imports))
+        budget_rows.validate_for(rows, abilities.own_metrics_of(planned, imports=imports))
         phases = [phase.name for phase in planned.phases]
         for row in rows:
             of = row.conditions

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.checks import own_metrics, selection
 from harness.checks import rows as budget_rows
-from harness.checks import selection
 from harness.choices import one_of
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import dry_run, kinds, run, suite, validation_of_runs
@@ -126,7 +126,9 @@ def _topology(file: Path, given: Given) -> str:
 def _budget(file: Path, _: Given) -> str:
     rows = files.read_budget(file).rows
     budget_rows.validate(rows)
-    return f"{len(rows)} rows"
+    own = dict.fromkeys(row.metric for row in rows if own_metrics.is_own(row.metric))
+    of = f"; operations of a system's own have to be there for {', '.join(own)}" if own else ""
+    return f"{len(rows)} rows{of}"
 
 
 def _system(file: Path, given: Given) -> str:

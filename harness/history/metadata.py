@@ -182,6 +182,13 @@ def own_of(facts: Mapping[str, Any]) -> tuple[Operation, ...]:
     return own.of_streams(facts["load"].get("streams", ()))
 
 
+def words_of(facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return the words of operations that a run sent, or of which it says that it did not."""
+    load = facts["load"]
+    streams = [*load.get("streams", ()), *(load.get("other_system") or {}).get("streams", ())]
+    return frozenset(one["operation"] for one in streams) | {*load.get("left_out", ())}
+
+
 def untold(facts: Mapping[str, Any]) -> tuple[Operation, ...]:
     """Return the operations that streams of a run have, and of which nothing but word and number
     is told. Raises BadFileError.

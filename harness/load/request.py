@@ -141,7 +141,7 @@ def _playable(
     selection.require(scenario.checks)
     if scenario.budget is not None:
         own = abilities.own_metrics_of(scenario)
-        rows.validate(files.read_budget(scenario.budget).rows, own)
+        rows.validate_for(files.read_budget(scenario.budget).rows, own)
     file, system = files.topology_of(path), scenario.topology.adapter
     named = file.stem if file.parent.name == "topologies" else str(file)
     other = "" if system == "meshnode" else f" --system {system}"
@@ -178,6 +178,9 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
     seed = options.seed(given)
     played = Timeline(seed=seed, phases=timeline.plan(phases))
     budget = options.budget(given, system.budget)
+    if budget is not None:
+        mine = [each.word for each in system.operations if each.is_own]
+        rows.validate(files.read_budget(Path(budget)).rows, mine)
     known = {*Operation, *(each for each in system.operations if each.is_own)}
     picked = {stream.operation for stream in asked}  # also what this system has not
     return RunRequest(

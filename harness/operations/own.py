@@ -26,15 +26,17 @@ from harness.operations.operation import (
 from harness.operations.records import RecordKind
 
 MOST = OWN_LAST - OWN_FIRST + 1
-WORD = re.compile(r"[a-z](_?[a-z0-9]){0,31}")
+WORD = re.compile(r"[a-z](_?[a-z0-9])*")
 TIME_SENTENCE = "from the intended time until its sender was told, and its witness had it"
 NONE = "none"  # no ledger: only the answer counts
 TIME, ANSWERED = "latency", "answered"
 RETURN = "return_to_baseline"  # a metric of every operation
-# What else is named by a word and a dot, or begins an option of the load.
+LETTERS_MOST = 32
+# What else is named by a word and a dot, or so begins an option or a class of the load.
 TAKEN = frozenset(
     {"cluster", "connections", "cpu", "disk", "fds", "gauge", "histogram", "iperf3", "membership"}
-    | {"micro", "network", "node", "pacer", "project", "rate", "rss", "spawn", "threads"}
+    | {"micro", "network", "node", "pacer", "project", "rate", "rss", "spawn", "stream"}
+    | {"threads"}
 )
 
 
@@ -106,7 +108,8 @@ SHARES = frozenset(promise.share for promise in LEDGERS.values())
 def is_word(word: str) -> bool:
     """Whether an operation of a system's own may have this word."""
     known = {operation.word for operation in Operation}
-    return bool(WORD.fullmatch(word)) and word not in known | TAKEN
+    is_one = len(word) <= LETTERS_MOST and WORD.fullmatch(word)
+    return bool(is_one) and word not in known | TAKEN
 
 
 def made(number: int, word: str, ledger: str, to: str | None = None) -> Operation:
@@ -115,8 +118,9 @@ def made(number: int, word: str, ledger: str, to: str | None = None) -> Operatio
         raise BadFileError(f"number: expected {OWN_FIRST} to {OWN_LAST}, found {number}")
     if not is_word(word):
         raise BadFileError(
-            f"{word!r} cannot be the word of an operation of one's own: expected at most 32 of "
-            "a-z, 0-9 and '_', and none that an operation or a metric of the harness has"
+            f"{word!r} cannot be the word of an operation of one's own: expected at most "
+            f"{LETTERS_MOST} of a-z, 0-9 and '_', and none that an operation or a metric of the "
+            "harness has"
         )
     if ledger not in LEDGERS:
         raise BadFileError(f"ledger: {one_of(ledger, LEDGERS)}")

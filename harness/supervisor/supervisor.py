@@ -165,7 +165,7 @@ class Supervisor:
             if budget is not None:
                 from harness.checks import rows as budget_rows  # late: `up` judges nothing
 
-                budget_rows.validate(read_budget(Path(budget)).rows)
+                budget_rows.validate(read_budget(Path(budget)).rows, None)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,

@@ -212,7 +212,7 @@ class Session:
             raise UsageError("verdict: no load and no wait was recorded: each of them broke")
         path = None if budget is None else shipped.find(str(budget), "budgets")
         if path is not None:
-            budget_rows.validate(files.read_budget(path).rows, own.metrics(self._own))
+            budget_rows.validate_for(files.read_budget(path).rows, own.metrics(self._own))
         unproven = {
             f"fault {one.name}": f"fault {one.name!r} stood while nothing was recorded: nobody "
             "proved it; expected a load or a wait beside it"

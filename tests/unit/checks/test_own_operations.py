@@ -153,23 +153,34 @@ def test_a_metric_that_its_ledger_does_not_have_is_unknown_and_no_pass():
 
 
 def test_who_knows_the_system_refuses_a_metric_that_it_has_not():
+    known = own.metrics(OWN)
+    rows.validate_for([row(metric="keep.return_to_baseline", unit="s")], known)
+    for name in ("keep.delivered", "kep.stored"):
+        wrong = row(metric=name, statistic="mean", unit="%", comparison=">=")
+        with pytest.raises(BadFileError, match=r"did you mean '(tell\.delivered|keep\.stored)'"):
+            rows.validate_for([wrong], known)
+        rows.validate([wrong])  # of some system
+
+
+def test_where_nobody_knows_it_what_is_close_to_a_word_of_the_harness_is_that_misspelt():
     assert require("enqueue.latency").kind == "time"
     assert require("enqueue.return_to_baseline").over is not None
-    known = own.metrics(OWN)
-    assert require("keep.stored", known).kind == "share"
-    for name in ("keep.delivered", "kep.stored"):
-        with pytest.raises(BadFileError, match=r"did you mean '(tell\.delivered|keep\.stored)'"):
-            require(name, known)
-    # Where nobody does, what is close to a word of the harness is that, misspelt.
     with pytest.raises(BadFileError, match=r"did you mean 'broadcast\.delivery'"):
         require("broadcasts.received")
+    assert require("broadcasts.received", ["broadcasts"]).kind == "share"
     assert METRICS.find("keep.anything") is None
+    # Whoever judges a run that has it is not told otherwise.
+    mine = own.made(64, "broadcasts", "received")
+    share = row(metric="broadcasts.received", statistic="mean", unit="%", bound=None)
+    assert rows.check(run(sent(1, mine), own=(mine,)), [share])[0].answer is Answer.MEASURED
 
 
 def test_no_word_may_be_one_that_something_else_has():
     """`cpu.latency` would be two things."""
-    named = {name.partition(".")[0] for name in METRICS} | {"gauge", "rate", "histogram", "spawn"}
+    named = {name.partition(".")[0] for name in METRICS} | {"gauge", "rate", "histogram"}
+    named |= {"spawn", "stream"}  # --spawn-rate, StreamUser
     assert not [word for word in named if own.is_word(word)]
+    assert (own.is_word("a" * 32), own.is_word("a" * 33)) == (True, False)
 
 
 def test_a_row_about_what_was_none_of_the_streams_is_not_asked():

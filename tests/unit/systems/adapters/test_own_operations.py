@@ -101,6 +101,16 @@ def test_a_file_has_operations_of_its_own_beside_the_harness_s(folder):
         "tally": (68, "none", "nobody"),
     }
     assert Operation.DHT_PUT in made.operations
+    exempt = '[exempt]\ntell = "at most once"\n[received]'
+    changed(folder, "[received]", exempt)
+    assert command_file.read(folder / "keeper.toml").exempt == {"tell": ("at most once",)}
+
+
+def test_a_file_has_no_more_than_there_are_numbers(folder):
+    many = "".join(f'[send.a{at}]\nledger = "none"\nexec = ["true"]\n' for at in range(193))
+    file = changed(folder, "[send.tell]", f"{many}[send.tell]")
+    with pytest.raises(BadFileError, match="at most 192 operations of its own, found 198"):
+        command_file.read(file)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +241,7 @@ def test_a_replay_asks_for_what_the_word_means_now(folder):
     assert [int(one.operation) for one in found.phases[0].streams] == [67, 65]
     abilities.require(found)
     changed(folder, 'ledger = "delivered"', 'ledger = "none"')
-    with pytest.raises(UsageError, match="tell: it was counted as delivered .* now says none"):
+    with pytest.raises(UsageError, match=r"tell: it was counted as delivered .* now says none"):
         abilities.meant_now(planned)
 
 
