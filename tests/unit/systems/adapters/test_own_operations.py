@@ -15,7 +15,6 @@ import pytest
 
 from harness.errors import BadFileError, UsageError
 from harness.experiments import validation
-from harness.load.locust import options, own_operations, users
 from harness.load.plan import RunPlan, Target
 from harness.operations import Operation, own
 from harness.scenario import files
@@ -243,24 +242,6 @@ def test_a_replay_asks_for_what_the_word_means_now(folder):
     changed(folder, 'ledger = "delivered"', 'ledger = "none"')
     with pytest.raises(UsageError, match=r"tell: it was counted as delivered .* now says none"):
         abilities.meant_now(planned)
-
-
-def test_locust_has_a_rate_and_a_class_for_each(monkeypatch):
-    tell = own.made(64, "tell", "delivered")
-    monkeypatch.setattr(own_operations, "here", lambda: (tell,))
-    assert users._user(tell).__name__ == "TellUser"
-    asked = []
-
-    class Parser:
-        def set_defaults(self, **_):
-            pass
-
-        def add_argument(self, name, **_):
-            asked.append(name)
-            return self
-
-    options.add(Parser())
-    assert "--tell-rate" in asked
 
 
 def test_one_is_itself_after_a_copy_and_across_processes():
