@@ -62,7 +62,8 @@ def kind(
     """
     known = {operation.word: operation for operation in Operation}
     for system in systems if word not in known else ():
-        known = {each.word: each for each in of_system(system)} | known
+        for each in of_system(system):
+            known.setdefault(each.word, each)
     if word not in known:
         raise error(f"{where}: {one_of(word, known)}")
     return known[word]
