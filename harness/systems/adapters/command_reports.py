@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.operations import Request
-from harness.operations.operation import ID_BYTES, Witness
+from harness.operations.operation import ID_BYTES, Address, Witness
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Saw
@@ -56,7 +56,7 @@ class Reports:
         ledger = request.operation.spec.ledger
         if ledger is not None and ledger.witness in BY_ID:
             self.sent.remember(request.id, int(ledger.record))
-        if ledger is not None and ledger.witness is Witness.KEEPER:
+        if request.operation.spec.to is Address.NEW_KEY:
             key = (request.target or b"")[:ID_BYTES]
             _keep(self._sources, request.id, source)
             _keep(self._keys, key, SHARED if self._keys.get(key, source) != source else source)
