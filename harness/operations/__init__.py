@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.operations import (
     broadcast,
@@ -53,11 +53,9 @@ class _Members(type):
         """Return the member of that name: ``Operation["DHT_GET"]``. Raises KeyError."""
         return {each.name: each for each in cls}[name]
 
-    def __getattr__(cls, name: str) -> Operation:
-        try:
-            return cls[name]
-        except KeyError:
-            raise AttributeError(f"there is no operation {name}") from None
+    if TYPE_CHECKING:  # the type checker cannot know what TABLE names
+
+        def __getattr__(cls, name: str) -> Operation: ...
 
 
 class Operation(int, metaclass=_Members):
@@ -135,6 +133,8 @@ def _of(spec: OperationSpec) -> Operation:
 
 
 Operation._by_number.update({spec.number: Operation.of(spec) for spec in TABLE})
+for _each in Operation:
+    setattr(Operation, _each.name, _each)
 
 
 class Outcome(IntEnum):
