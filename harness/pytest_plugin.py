@@ -253,7 +253,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     told: dict[str, dict[str, object]] = {}
     for outcome in ("failed", "error"):
         for report in terminalreporter.getreports(outcome):
-            said = dict(report.user_properties)
+            # What could not be collected has none.
+            said = dict(getattr(report, "user_properties", ()))
             if RUN in said:
                 told[report.nodeid] = said
     if told:

@@ -149,7 +149,7 @@ iperf3 = ["node-1", "node-2"]    # from the first to the second
 | key | values |
 |---|---|
 | `kind` | {kinds}; default: none, and everything is judged |
-| `operation` | {operations} |
+| `operation` | {operations}; or one that the system has [of its own](your-own-node.md#operations-of-your-own) |
 | `cut` | {patterns} |
 | a fault's own | {words} |
 
@@ -278,6 +278,11 @@ of a driver's `health` and its `histograms`, once a phase:
   or is told no more; a gauge that is no number; buckets that hold less than those inside them.
 - Pages that did not come, were late, or were refused are a gap of that node where they are more
   than a tenth of a phase or 3 s in a row: rows about it are UNKNOWN, with why.
+
+Of an operation that the system has [of its own](your-own-node.md#operations-of-your-own), `NAME`,
+there are `NAME.latency` (time: until its sender was told, and its witness had it), its share, by
+its ledger (`NAME.delivered`, `received`, `stored`, `answered`, `done`), and
+`NAME.return_to_baseline`.
 
 | metric | kind | |
 |---|---|---|

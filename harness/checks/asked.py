@@ -11,9 +11,10 @@ UNKNOWN.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
-from harness.checks import membership, record
+from harness.checks import membership, own_metrics, record, records
 from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Finding
 from harness.choices import any_of
@@ -27,9 +28,10 @@ TOLD = frozenset({Part.GAUGES, Part.HISTOGRAMS})
 OF_ALL_LOAD = ("leaks",)  # checks of what nodes use
 DHT = ({Operation.DHT_PUT}, {Operation.DHT_GET})
 # What a check of selection.TABLE has nothing to look at without: an operation of each of these.
-CHECKED: Mapping[str, Sequence[set[Operation]]] = {
+ANY = frozenset[Operation]()  # whichever
+CHECKED: Mapping[str, Sequence[AbstractSet[Operation]]] = {
     "coverage-by-side": ({Operation.BROADCAST},),
-    "isolation": (set(Operation),),
+    "isolation": (ANY,),
     "linearizability": DHT,
     "ordered": ({Operation.PRIVATE_MESSAGE},),
     "register": DHT,
@@ -52,13 +54,19 @@ def _unsent(history: History, row: Row) -> str:
         missing = lacking(plan.other_system, row)
     else:
         out = plan.left_out - {stream.get("operation") for stream in plan.streams}
-        missing = [operation for operation in _about(row) if operation.word in out]
-    words = [one.word for one in missing if not (history.column("operation") == one).any()]
+        missing = [word for word in _about(row) if word in out]
+    words = [word for word in missing if not _has(history, word)]
     if not words:
         return ""
     if plan.other_system is not None:
         return plan.other_system.has_no(words)
     return f"{' and '.join(words)} was none of the streams of this run"
+
+
+def _has(history: History, word: str) -> bool:
+    """Whether the run has an operation of this word."""
+    operation = history.kind_named(word)
+    return operation is not None and operation in records.kinds(history)
 
 
 def _untold(history: History, row: Row) -> str:
@@ -85,12 +93,12 @@ def why_not(history: History, row: Row) -> str:
     return left_out(history, row) or lighter(history, row)
 
 
-def lacking(other: OtherSystem, row: Row) -> list[Operation]:
+def lacking(other: OtherSystem, row: Row) -> list[str]:
     """List the operations that a row is about, its phase was to send, and the system does not
     have.
     """
     words = other.lacking(row.conditions.phase)
-    return [operation for operation in _about(row) if operation.word in words]
+    return [word for word in _about(row) if word in words]
 
 
 def lighter(history: History, row: Row) -> str:
@@ -108,7 +116,7 @@ def beforehand(other: OtherSystem, rows: Iterable[Row]) -> list[str]:
     """Say of each row that a run of another system will not be asked, before it is played, why."""
     whys = []
     for row in rows:
-        words = [one.word for one in lacking(other, row)]
+        words = lacking(other, row)
         if not words and of_all_load(row):
             words = [*other.lacking(row.conditions.phase)]
         if words:
@@ -118,7 +126,8 @@ def beforehand(other: OtherSystem, rows: Iterable[Row]) -> list[str]:
 
 def of_all_load(row: Row) -> bool:
     """Whether what a row measures is of all that its phase asks, and not of one operation."""
-    of_one = any(row.metric.startswith(f"{each.word}.") for each in Operation)
+    of_one = row.metric.partition(".")[0] in {each.word for each in Operation}
+    of_one |= own_metrics.is_own(row.metric)
     return not of_one and not METRICS[row.metric].whatever_load
 
 
@@ -144,12 +153,14 @@ def unchecked(history: History, word: str) -> str:
     other, planned = plan.other_system, {stream.get("operation") for stream in plan.streams}
     if word == "membership" and not membership.views(history):
         return f"{other.name} does not tell which nodes it holds to be alive"
+    every = {*(each.word for each in history.kinds), *other.words}
     missing = [
         words
         for group in CHECKED.get(word, ())
-        if (words := [one for one in other.words if one in {each.word for each in group}])
-        and not planned & {each.word for each in group}
-        and not any((history.column("operation") == each).any() for each in group)
+        if (wanted := {each.word for each in group} or every)
+        and (words := [one for one in other.words if one in wanted])
+        and not planned & wanted
+        and not any(_has(history, each) for each in wanted)
     ]
     return other.has_no(one for words in missing for one in words) if missing else ""
 
@@ -168,12 +179,14 @@ def of_part(history: History, word: str, found: Finding) -> Finding:
     return replace(found, answer=Answer.NOT_ASKED, sentence=why)
 
 
-def _about(row: Row) -> list[Operation]:
-    """The operations without which there is nothing that the row could be held to."""
+def _about(row: Row) -> list[str]:
+    """The operations without which there is nothing that the row could be held to, by word."""
     words = {row.metric.partition(".")[0]}
     if row.conditions.received_per_s is not None:
         words.add(Operation.PRIVATE_MESSAGE.word)
-    return [operation for operation in Operation if operation.word in words]
+    found = [operation.word for operation in Operation if operation.word in words]
+    own = own_metrics.split(row.metric)
+    return found if own is None else [own[0], *found]
 
 
 def unplanned(history: History, row: Row) -> str:
@@ -184,5 +197,5 @@ def unplanned(history: History, row: Row) -> str:
         return ""
     phase = row.conditions.phase
     planned = {one.get("operation") for one in history.plan.streams if one.get("phase") == phase}
-    missing = [operation.word for operation in _about(row) if operation.word not in planned]
+    missing = [word for word in _about(row) if word not in planned]
     return f": phase {phase} was to send no {any_of(missing)}" if missing else ""

@@ -72,7 +72,7 @@ def held_ns(history: History, phase: PhaseWindow, last_ns: int | None = None) ->
     until `last_ns`.
     """
     assert phase.until is not None
-    until, last_ns = parse(phase.until), last_ns or phase.end_ns
+    until, last_ns = parse(phase.until, history.own), last_ns or phase.end_ns
     if until.operation is None:
         return _ready_ns(history, phase, last_ns)
     seconds = _seconds(history, phase, until, last_ns)
@@ -143,7 +143,7 @@ def _values(
 
 def _judge(history: History, phase: PhaseWindow) -> Finding:
     assert phase.until is not None
-    until, held = parse(phase.until), held_ns(history, phase)
+    until, held = parse(phase.until, history.own), held_ns(history, phase)
     planned = None if history.plan is None else history.plan.phase(phase.name)
     most_s = None if planned is None else planned.at_most_s
     promised = until.text if most_s is None else f"{until.text}, within {most_s:g} s"
@@ -201,7 +201,7 @@ def _open(
 def _missed(history: History, phase: PhaseWindow) -> str:
     """Say that a condition never held; of the nodes, by whom."""
     assert phase.until is not None
-    if parse(phase.until).operation is not None:
+    if parse(phase.until, history.own).operation is not None:
         return "it never held"
     return f"not ready at its end: {_named(history, _unready(history, phase.end_ns)[0])}"
 

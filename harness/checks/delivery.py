@@ -60,7 +60,7 @@ def check(history: History) -> list[Finding]:
         findings.append(
             unknown("record complete", "no gap", f"{len(failures)} gaps", "; ".join(failures[:3]))
         )
-    for operation in Operation:
+    for operation in history.kinds:
         sent = records.in_phase(history, records.WHOLE_RUN, operation)
         acknowledged = records.ended_ok(history, records.WHOLE_RUN, operation)
         findings += _astray(history, operation, sent & ~acknowledged)

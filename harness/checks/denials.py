@@ -14,7 +14,7 @@ from harness.checks import records
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Finding
 from harness.history.history import History
-from harness.operations import TABLE, Operation, Outcome
+from harness.operations import Operation, Outcome
 from harness.operations.operation import Ledger, Witness
 
 CHANGES = (Witness.TARGET, Witness.EVERY_OTHER_NODE, Witness.KEEPER)
@@ -25,8 +25,8 @@ def check(history: History) -> list[Finding]:
     are. Of an older folder, whose FAILED may mean less, it is only told.
     """
     found = []
-    for spec in TABLE:
-        ledger, operation = spec.ledger, Operation(spec.number)
+    for operation in history.kinds:
+        ledger = operation.spec.ledger
         if ledger is None or ledger.witness not in CHANGES or ledger.record not in history.kept:
             continue
         failed = records.in_phase(history, records.WHOLE_RUN, operation)

@@ -9,7 +9,6 @@ import numpy as np
 from harness.checks import records
 from harness.history.events import GatewayStalled
 from harness.history.history import History, Nanoseconds, once
-from harness.operations import Operation
 from harness.operations.operation import Witness
 
 
@@ -31,7 +30,7 @@ def held_ns(history: History, patience_ns: int) -> Nanoseconds:
     if not len(found):
         return np.broadcast_to(np.int64(0), len(intended))
     until = np.where(done > 0, done, intended + patience_ns)
-    for operation in Operation:
+    for operation in history.kinds:
         ledger = operation.spec.ledger
         chosen = history.column("operation") == operation
         if ledger is None or ledger.witness is not Witness.EVERY_OTHER_NODE or not chosen.any():

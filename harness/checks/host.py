@@ -19,7 +19,7 @@ from harness.checks.times import Times
 from harness.checks.verdict import Cause
 from harness.history.gaps import Part
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.operations.operation import Witness
 from harness.scenario.budget import Row
 
@@ -232,9 +232,10 @@ def came(history: History, unanswered: Chosen) -> Chosen:
     found = np.zeros(len(unanswered), np.bool_)
     for kind in records.kinds(history):
         mine = unanswered & (history.column("operation") == kind)
-        spec = Operation(kind).spec
+        operation = history.kind(kind)
+        spec = operation.spec
         found[mine] = spec.is_given_up | (
-            records.witnessed_ns(history, Operation(kind), mine) != records.NEVER
+            records.witnessed_ns(history, operation, mine) != records.NEVER
         )
         if spec.ledger is not None and spec.ledger.witness is Witness.KEEPER:
             found[mine] |= records.shares_key(history, mine)
@@ -270,7 +271,7 @@ def until_ns(history: History) -> Nanoseconds:
     until_ns = history.column("done_ns").copy()
     for kind in records.kinds(history):
         open_ = (until_ns == 0) & (history.column("operation") == kind)
-        wait_ns = lateness.patience_ns(history, Operation(kind))
+        wait_ns = lateness.patience_ns(history, history.kind(kind))
         until_ns[open_] = history.column("intended_ns")[open_] + wait_ns
     return until_ns
 

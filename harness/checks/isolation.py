@@ -46,7 +46,7 @@ def check(history: History) -> list[Finding]:
     if not len(found.edges_ns) and not found.unknown:
         return []
     asked, leaks = 0, list[Leak]()
-    for operation in Operation:
+    for operation in history.kinds:
         ledger = operation.spec.ledger
         if ledger is not None and ledger.record in history.kept:
             chosen = _sent(history, found, operation)
@@ -158,7 +158,7 @@ def _leaked(history: History, asked: int, leaks: list[Leak]) -> Finding:
         for stand in reach.stands(history)
         if stand.is_cut and stand.begin_ns <= sent_ns < stand.end_ns
     ]
-    kind = Operation(int(history.column("operation")[first.operation])).word
+    kind = history.kind(int(history.column("operation")[first.operation])).word
     source = history.nodes[history.column("source")[first.operation]]
     sentence = (
         f"a {kind} that {source} sent while {' and '.join(names)} stood was at "

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from harness.checks import fault_times, gateway, records, silences, told_metrics
 from harness.checks.metric import Chosen
-from harness.checks.operation_metrics import OPERATION_METRICS
+from harness.checks.operation_metrics import OF_OPERATIONS
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.silences import FOR_EVER_NS, Stretch
 from harness.checks.times import Times
@@ -170,7 +170,7 @@ def excused_of(history: History, phase: PhaseWindow, row: Row) -> Excused:
     """Return those of the phase that a row is about: of its operation, where it is about one."""
     found = excused(history, phase, late_ns(row))
     word = row.metric.partition(".")[0]
-    for operation in Operation:
+    for operation in history.kinds:
         if operation.word == word:
             return found.of(history.column("operation") == operation)
     return found
@@ -231,7 +231,7 @@ def rests_on_load(row: Row) -> bool:
     if row.metric in RESOURCE_METRICS:
         return row.metric != "pacer.lag"
     of_nodes = row.metric.startswith("node.") or told_metrics.is_told(row.metric)
-    of_load = row.metric in OPERATION_METRICS or of_nodes
+    of_load = row.metric in OF_OPERATIONS or of_nodes
     return of_load and row.kind in ("time", "rate", "byte rate")
 
 
@@ -259,7 +259,7 @@ def tick(history: History, row: Row, phase: PhaseWindow) -> str:
         return ""
     asked = sum(one["asked_per_s"] for one in plan.streams if one["phase"] == phase.name)
     together_ns = tick_ns(asked / plan.workers, plan.late_ns)
-    if not together_ns or row.metric not in OPERATION_METRICS:
+    if not together_ns or row.metric not in OF_OPERATIONS:
         return ""
     lag_ns = _median_lag_ns(history, phase)
     if lag_ns is None:

@@ -106,7 +106,7 @@ def _by_word(history: History, waiting: pa.Table) -> dict[str, int]:
     """How many wait, by operation; none of one that the run sent is 0."""
     sent = {*np.unique(history.column("operation")), *(key[1] for key in history.planned_per_s)}
     counts = Counter(waiting.column("operation").to_pylist())
-    return {Operation(each).word: counts[each] for each in sorted({*map(int, sent), *counts})}
+    return {history.kind(each).word: counts[each] for each in sorted({*map(int, sent), *counts})}
 
 
 def _row(row: Row, settled: Finding, best: Finding, worst: Finding, under_way: str) -> Finding:
@@ -202,7 +202,7 @@ def _settled(history: History, at_ns: int) -> Chosen:
     is_ok = history.column("outcome") == Outcome.OK
     up_ns = history.column("intended_ns") + lateness.patience_ns(history)
     found: Chosen = np.where(is_ok, history.column("done_ns"), up_ns) < at_ns
-    for operation in Operation:
+    for operation in history.kinds:
         ledger = operation.spec.ledger
         chosen = found & is_ok & (history.column("operation") == operation)
         kinds = set() if ledger is None else {ledger.record, ledger.content} - {None}
@@ -286,7 +286,7 @@ def _best(base: History, open_: pa.Table, reports: Records, at_ns: int) -> Histo
     early_ns = np.where(done < at_ns, history.column("sent_ns")[first:], at_ns - 1)
     heard_ns = np.concatenate([np.full(first, at_ns - 1), early_ns])
     parts = [base.journal, reports]
-    for operation in Operation:
+    for operation in history.kinds:
         ledger = operation.spec.ledger
         chosen = records.in_phase(history, records.WHOLE_RUN, operation)
         if ledger is not None and chosen.any():

@@ -25,7 +25,7 @@ def check(history: History) -> list[Finding]:
     one for operations that nobody planned, or that share an id, where there are any.
     """
     found = [
-        _planned(history, phase_name, Operation(number), rate_per_s)
+        _planned(history, phase_name, history.kind(number), rate_per_s)
         for (phase_name, number), rate_per_s in history.planned_per_s.items()
     ]
     found += _left_out(history)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from harness.checks import overlay, records, silences
+from harness.checks import overlay, own_metrics, records, silences
 from harness.checks.metric import Chosen, Floats, Metric, PerNode, Samples
+from harness.checks.own_metrics import Names
 from harness.history.gaps import Part, Parts
 from harness.history.history import History, PhaseWindow
 from harness.operations import TABLE, Operation, Outcome
@@ -316,30 +317,33 @@ OWN: dict[str, Metric] = {
 
 
 # Which share of the operations came true, in their time.
-CAME_TRUE = frozenset(
-    f"{spec.word}.{each.suffix}"
-    for spec in TABLE
-    for each in spec.metrics
-    if each.taken is Taken.SHARE
+CAME_TRUE = Names.of(
+    (
+        f"{spec.word}.{each.suffix}"
+        for spec in TABLE
+        for each in spec.metrics
+        if each.taken is Taken.SHARE
+    ),
+    own_metrics.is_share,
 )
 # Metrics that an operation which failed makes lower, and those that it makes infinite.
-SHARES = CAME_TRUE | {"broadcast.coverage", "file_transfer.goodput"}
+SHARES = CAME_TRUE.also("broadcast.coverage", "file_transfer.goodput")
 # Metrics whose values are how long each operation took, one by one.
-LATENCIES = frozenset(
-    {
+LATENCIES = Names.of(
+    (
         f"{spec.word}.{each.suffix}"
         for spec in TABLE
         for each in spec.metrics
         if each.taken is Taken.LATENCY
-    }
-    | {"broadcast.propagation"}
-)
-TIMES = LATENCIES | {
+    ),
+    own_metrics.is_time,
+).also("broadcast.propagation")
+TIMES = LATENCIES.also(
     "broadcast.delivery",
     "private_message.burst",
     "private_message.burst_each",
     "private_message.linearity",
-}
+)
 # Metrics whose values are a size by how long an operation took.
 SPEEDS = frozenset({"file_transfer.goodput"})
 
@@ -368,3 +372,5 @@ def _of(operation: Operation) -> dict[str, Metric]:
 OPERATION_METRICS: dict[str, Metric] = {
     name: metric for spec in TABLE for name, metric in _of(Operation(spec.number)).items()
 }
+# What is of one operation, one by one.
+OF_OPERATIONS = Names.of(OPERATION_METRICS, own_metrics.is_of_each)

@@ -19,10 +19,11 @@ from harness.checks import records
 from harness.checks.ids import NOWHERE, Ids, Index, Places, halves
 from harness.checks.metric import Chosen
 from harness.checks.verdict import Answer, Cause, Finding
+from harness.choices import any_of
 from harness.history.events import CommandRan, RunEnded
 from harness.history.history import VALUES, Before, History
 from harness.history.plan import Plan
-from harness.operations import TABLE, Operation
+from harness.operations import Operation
 from harness.operations.operation import ID_BYTES, Witness, shared_key
 from harness.operations.records import RecordKind
 from harness.scenario import identifiers
@@ -35,28 +36,35 @@ EMPTY = np.empty(0, np.intp)
 
 
 class Told(NamedTuple):
-    """What a kind of records tells of: an operation, by its id or by its key."""
+    """What a kind of records tells of: operations, by their ids or by their keys."""
 
     kind: RecordKind
-    operation: Operation
+    operations: tuple[Operation, ...]
     by_key: bool
 
+    @property
+    def words(self) -> str:
+        """What it may tell of, in words."""
+        return any_of(operation.word for operation in self.operations)
 
-def _kinds() -> Iterator[Told]:
-    """The kinds of records that name what was sent."""
-    for spec in TABLE:
-        ledger, operation = spec.ledger, Operation(spec.number)
+
+def _kinds(history: History) -> Iterator[Told]:
+    """The kinds of records that name what was sent; operations of a system's own share theirs with
+    others.
+    """
+    found: dict[tuple[RecordKind, bool], list[Operation]] = {}
+    for operation in history.kinds:
+        ledger = operation.spec.ledger
         if ledger is None or ledger.witness is Witness.PEER:  # a connection has no id
             continue
-        by_key = ledger.witness in (Witness.KEEPER, Witness.ANSWERER)
-        yield Told(ledger.record, operation, by_key)
-        if ledger.content is not None:
-            yield Told(ledger.content, operation, by_key)
+        kinds = [ledger.record] + ([] if ledger.content is None else [ledger.content])
         if ledger.witness is Witness.EVERY_OTHER_NODE:
-            yield Told(RecordKind.DUPLICATE, operation, by_key)
-
-
-KINDS = tuple(_kinds())
+            kinds.append(RecordKind.DUPLICATE)
+        for kind in kinds:
+            by_key = ledger.witness in (Witness.KEEPER, Witness.ANSWERER)
+            found.setdefault((kind, by_key), []).append(operation)
+    for (kind, by_key), operations in found.items():
+        yield Told(kind, tuple(operations), by_key)
 
 
 def check(history: History) -> list[Finding]:
@@ -67,7 +75,7 @@ def check(history: History) -> list[Finding]:
         np.flatnonzero(np.bincount(history.journal["kind"])).tolist()
     )
     late, strange = [], []
-    for told in KINDS:
+    for told in _kinds(history):
         places = _strange(history, told) if told.kind in present else EMPTY
         is_late = _is_earlier(history, places) & (not told.by_key)
         late += [(told, places[is_late])] if is_late.any() else []
@@ -94,7 +102,7 @@ def _finding(
     sentence = (
         f"{history.nodes[first['node']]} has a record ({told.kind.name.lower()}) of the "
         f"{'key' if told.by_key else 'id'} {first['id'].tobytes().hex()[:16]}…, and no "
-        f"{told.operation.word} that was sent has it"
+        f"{told.words} that was sent has it"
     )
     return Finding(
         name=NAME,
@@ -129,13 +137,17 @@ def _strange(history: History, told: Told) -> Places:
 
 def _by_id(history: History, told: Told) -> Places:
     found = records.told(history, told.kind)
-    is_right = history.column("operation")[found.of] == told.operation
+    whose = history.column("operation")[found.of]
+    is_right = np.zeros(len(whose), np.bool_)
+    for operation in told.operations:
+        is_right |= whose == operation
     if records.named(history).same is not None:  # of one id, any of them
         is_right[:] = True
     strange = _others(history, told.kind, found.places[is_right])
     if not len(strange):
         return strange
-    more = np.concatenate([history.under_way, _cut_off(history, told.operation)])
+    cut_off = (_cut_off(history, operation) for operation in told.operations)
+    more = np.concatenate([history.under_way, *cut_off])
     return strange[~_among(history.journal["id"][strange], more)]
 
 
@@ -182,7 +194,11 @@ def _cut_off(history: History, operation: Operation) -> Ids:
 
 def _own_keys(history: History) -> Ids:
     """The keys of all puts, and of what is under way, as if each had one of its own."""
-    puts = records.in_phase(history, records.WHOLE_RUN, Operation.DHT_PUT)
+    puts = np.zeros(history.operations.num_rows, np.bool_)
+    for operation in history.kinds:
+        ledger = operation.spec.ledger
+        if ledger is not None and ledger.witness is Witness.KEEPER:
+            puts |= records.in_phase(history, records.WHOLE_RUN, operation)
     ids = np.concatenate([records.identifiers(history)[puts], history.under_way])
     return records.keys(ids)
 

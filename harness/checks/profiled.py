@@ -16,14 +16,14 @@ import pyarrow.compute as pc
 from harness.checks import host, lateness
 from harness.checks import rows as budget
 from harness.checks.metrics import METRICS, taken_over
-from harness.checks.operation_metrics import OPERATION_METRICS, TIMES
+from harness.checks.operation_metrics import OF_OPERATIONS, TIMES
 from harness.checks.resource_metrics import RESOURCE_METRICS
 from harness.checks.times import Times
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.checks.watched import OF_NODES
 from harness.history.events import ProfileBegan, ProfileEnded
 from harness.history.history import History, PhaseWindow, once
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.operations.operation import Witness
 from harness.scenario.budget import Row
 
@@ -141,7 +141,7 @@ def _stands(history: History, row: Row, answer: Answer, beside: Sequence[Profile
         return answer is Answer.FAIL and (
             _fails_elsewhere(history, row, beside) or _failed_before(history, row, beside)
         )
-    if row.metric not in OPERATION_METRICS and row.metric != LAG:
+    if row.metric not in OF_OPERATIONS and row.metric != LAG:
         return False
     without = _without(history, beside)
     return budget.check(without, [row])[0].answer is answer
@@ -216,7 +216,9 @@ def _without(history: History, beside: Sequence[Profile]) -> History:
     times = Times.of([(one.began.at_ns, one.until_ns + SETTLES_NS) for one in beside])
     done, intended = history.column("done_ns"), history.column("intended_ns")
     is_open = (history.column("outcome") != Outcome.OK) | (done == 0)
-    for operation in Operation:  # until the last has heard of it, the sender was told long before
+    for (
+        operation
+    ) in history.kinds:  # until the last has heard of it, the sender was told long before
         ledger = operation.spec.ledger
         if ledger is not None and ledger.witness is Witness.EVERY_OTHER_NODE:
             is_open |= history.column("operation") == operation

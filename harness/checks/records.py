@@ -4,14 +4,13 @@ operations' ids. Pure.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.checks import meetings
 from harness.checks.ids import AT_ONCE, NOWHERE, Ids, Index, Places, halves, width_of
 from harness.checks.metric import Chosen, Floats
 from harness.history.history import History, Nanoseconds, PhaseWindow, once
@@ -19,7 +18,7 @@ from harness.operations import Operation, Outcome
 from harness.operations.operation import ID_BYTES, Witness, key_of
 from harness.operations.records import RecordKind
 
-NEVER = -1  # no moment
+NEVER = meetings.NEVER
 NOBODY = -1  # no node
 LATEST = 2**63 - 1
 WHOLE_RUN = PhaseWindow(name="all", begin_ns=0, end_ns=2**63 - 1)
@@ -208,12 +207,28 @@ def witnessed_ns(history: History, operation: Operation, chosen: Chosen) -> Nano
     witness = None if ledger is None else ledger.witness
     if ledger is not None and witness in (Witness.ANSWERER, Witness.PEER):
         column = "answered_by" if witness is Witness.ANSWERER else "target"
-        return _meetings(history, ledger.record, chosen, history.column(column)[chosen])
+        every = chosen | _rivals(history, operation)
+        nodes, names = history.column(column)[every], beginnings(history).tolist()
+        found = meetings.of(history, ledger.record, every, nodes, names)
+        return found[chosen[every]]
     if witness in (Witness.TARGET, Witness.KEEPER):
         of_kind = history.column("operation") == operation
         seen: Nanoseconds = _seen_ns(history, operation)[chosen[of_kind]]
         return seen
     return np.full(int(chosen.sum()), NEVER, np.int64)
+
+
+def _rivals(history: History, operation: Operation) -> Chosen:
+    """Which operations of other kinds ended OK and have records of the same kind, which may be
+    theirs: those of a system's own.
+    """
+    found = np.zeros(history.operations.num_rows, np.bool_)
+    ledger = operation.spec.ledger
+    for other in history.kinds if history.own else ():
+        mine = other.spec.ledger
+        if other != operation and mine and ledger and mine.record is ledger.record:
+            found |= ended_ok(history, WHOLE_RUN, other)
+    return found
 
 
 @once
@@ -344,51 +359,3 @@ def _of_own_keys(history: History, kind: RecordKind, chosen: Chosen, own: Ids) -
     is_own = keeper[who] == history.column("source")[chosen]
     seen: Nanoseconds = np.where(is_own, second_ns[who], first_ns[who])
     return seen
-
-
-def _meetings(
-    history: History, kind: RecordKind, chosen: Chosen, nodes: npt.NDArray[np.integer[Any]]
-) -> Nanoseconds:
-    """A record of each operation at its node that names its source, made between its sending and
-    its end, and none of another operation's. Who ends first chooses first.
-    """
-    made = _by_meeting(history, kind)
-    names = beginnings(history).tolist()
-    source, sent, done = (history.column(name)[chosen] for name in ("source", "sent_ns", "done_ns"))
-    found = np.full(len(nodes), NEVER, np.int64)
-    turn = np.argsort(done, kind="stable")
-    columns = (column[turn].tolist() for column in (nodes, source, sent, done))
-    taken: dict[tuple[int, int], list[int]] = {}
-    for index, node, asker, sent_ns, done_ns in zip(turn.tolist(), *columns, strict=True):
-        who = (node, names[asker])
-        times = made.get(who, [])
-        free = taken.setdefault(who, list(range(len(times) + 1)))
-        at = _next_free(free, bisect_left(times, sent_ns))
-        if at < len(times) and times[at] <= done_ns:
-            found[index] = times[at]
-            free[at] = at + 1
-    return found
-
-
-def _by_meeting(history: History, kind: RecordKind) -> dict[tuple[int, int], list[int]]:
-    """When the records of a kind were made, in order, by their node and whom they name."""
-    of_kind = history.journal["kind"] == kind
-    node, peer, at_ns = (history.journal[name][of_kind] for name in ("node", "peer", "at_ns"))
-    order = np.lexsort((at_ns, peer, node))
-    node, peer, at_ns = node[order], peer[order], at_ns[order]
-    edges = np.flatnonzero((node[1:] != node[:-1]) | (peer[1:] != peer[:-1])) + 1
-    begins = [0, *edges.tolist()][: len(order)]
-    return {
-        (int(node[begin]), int(peer[begin])): at_ns[begin:end].tolist()
-        for begin, end in zip(begins, [*edges.tolist(), len(order)], strict=False)
-    }
-
-
-def _next_free(free: list[int], at: int) -> int:
-    """The first place from `at` on that nobody took: each names itself, or one behind it."""
-    end = at
-    while free[end] != end:
-        end = free[end]
-    while free[at] != end:  # whoever comes after goes there at once
-        free[at], at = end, free[at]
-    return end

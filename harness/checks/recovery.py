@@ -16,10 +16,11 @@ from functools import partial
 
 import numpy as np
 
-from harness.checks import records, sliding, statistic
+from harness.checks import own_metrics, records, sliding, statistic
 from harness.checks.fault_times import changes_of, not_played
 from harness.checks.metric import Floats, Metric, Samples
 from harness.checks.operation_metrics import WITNESSED, propagation_ns
+from harness.checks.own_metrics import Names
 from harness.checks.silences import FOR_EVER_NS
 from harness.checks.statistic import NoValueError
 from harness.checks.verdict import Cause
@@ -180,7 +181,7 @@ def validate(row: Row) -> None:
     """Raise BadFileError where a row asks of a recovery what it has not, or has a factor and is
     about none.
     """
-    if row.metric not in RECOVERY_METRICS:
+    if row.metric not in RETURNS:
         if row.factor is not None:
             known = f"*{RETURN}"
             raise BadFileError(f"row {row.name}: factor: {row.metric} has none; {known} has one")
@@ -203,7 +204,7 @@ def too_short(
     """Say why a stream that did not return (`value` infinite) may still have kept its promise: it
     was not looked at for as long as that allows. None where it was, and of every other row.
     """
-    if row.metric not in RECOVERY_METRICS or not np.isinf(value) or row.bound is None:
+    if row.metric not in RETURNS or not np.isinf(value) or row.bound is None:
         return None
     looked_ns = _of(history, phase).looked_ns
     if looked_ns >= row.bound * UNITS[row.unit][1]:
@@ -215,8 +216,16 @@ def too_short(
 
 
 def _metric(operation: Operation) -> Metric:
-    take: Callable[..., Samples] = partial(_take, operation)
-    is_broadcast = operation is Operation.BROADCAST
+    return made(partial(_take, operation), is_broadcast=operation is Operation.BROADCAST)
+
+
+def of(operation: Operation) -> Callable[..., Samples]:
+    """Return what takes the metric of an operation."""
+    return partial(_take, operation)
+
+
+def made(take: Callable[..., Samples], *, is_broadcast: bool = False) -> Metric:
+    """Make the metric of an operation that is taken so."""
     return Metric(
         kind="time",
         take=take,
@@ -232,3 +241,5 @@ def _metric(operation: Operation) -> Metric:
 RECOVERY_METRICS: dict[str, Metric] = {
     f"{spec.word}{RETURN}": _metric(Operation(spec.number)) for spec in TABLE
 }
+# Of which there is one a phase, and what is said of each.
+RETURNS = Names.of(RECOVERY_METRICS, own_metrics.is_return)

@@ -19,7 +19,7 @@ from harness.checks.ids import AT_ONCE, Places
 from harness.history.gaps import Gap, Part
 from harness.history.history import OPERATIONS, History, PhaseWindow, once
 from harness.history.plan import Plan
-from harness.operations import Operation, Outcome
+from harness.operations import Operation, Outcome, own
 from harness.scenario import identifiers
 from harness.scenario.schedule import IDENTIFIER, Due, Share, salt, schedule
 from harness.scenario.stream import Stream
@@ -50,7 +50,7 @@ def gaps(history: History) -> Iterator[Gap]:
     """Find the phases whose operations in the record are not those of the schedule."""
     for phase_name, number in history.planned_per_s:
         phase = history.phase(phase_name)
-        said = [] if phase is None else differences(history, phase, Operation(number))
+        said = [] if phase is None else differences(history, phase, history.kind(number))
         if phase is not None and said:
             yield Gap(
                 what=frozenset({Part.OPERATIONS}),
@@ -167,7 +167,7 @@ def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) ->
     begin = count = too_many = others = 0
     missing: list[Numbers] = []
     awaited = _under_way(history, plan, number)
-    first_ns = 0
+    first_ns, kind = 0, own.of_stream(plan.streams[number])
     for due in _due(history, plan, phase, number):
         end = begin + int(np.searchsorted(position[begin:], count + len(due.number)))
         at, mine = position[begin:end] - count, rows[begin:end]
@@ -178,7 +178,7 @@ def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) ->
             first_ns = first_ns or int(due.intended_ns[lacking[0]])
             missing.append(lacking + count)
         too_many += int((seen > 1).sum())
-        wrong = np.zeros(len(at), np.bool_)
+        wrong = history.column("operation")[mine] != kind
         for column in ("intended_ns", "source", "target"):
             wrong |= history.column(column)[mine] != getattr(due, column)[at]
         others += int(wrong.sum())
@@ -192,7 +192,7 @@ def _of_stream(history: History, plan: Plan, phase: PhaseWindow, number: int) ->
     if too_many:
         said.append(f"{too_many:,} operations are recorded that were not planned")
     if others:
-        said.append(f"{others:,} operations are not those that were planned (time or nodes)")
+        said.append(f"{others:,} operations are not those that were planned (kind, time or nodes)")
     return said
 
 

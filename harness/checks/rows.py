@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +19,7 @@ from harness.checks import (
     lateness,
     liveness,
     needs,
+    own_metrics,
     record,
     records,
     recovery,
@@ -44,11 +45,13 @@ from harness.scenario.budget import Row
 HOST, JOURNAL = frozenset({Part.HOST}), frozenset({Part.JOURNAL})
 
 
-def validate(rows: Sequence[Row]) -> None:
-    """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell."""
+def validate(rows: Sequence[Row], words: Collection[str] | None = ()) -> None:
+    """Raise BadFileError for a row that asks for what there is not, or its metric cannot tell.
+    `words`: see metrics.require.
+    """
     for row in rows:
         try:
-            metric = require(row.metric)
+            metric = require(row.metric, words)
         except BadFileError as error:
             raise BadFileError(f"row {row.name}: metric: {error}") from None
         known = (*statistic.NAMES, growth.SLOPE)
@@ -64,9 +67,20 @@ def validate(rows: Sequence[Row]) -> None:
         recovery.validate(row)
 
 
+def validate_for(rows: Sequence[Row], own: Collection[str]) -> None:
+    """Raise BadFileError as `validate`, and for a metric of an operation of a system's own that is
+    none of these.
+    """
+    validate(rows, None)
+    for row in rows:
+        if own_metrics.is_own(row.metric) and row.metric not in own:
+            known = [*METRICS, *sorted(own)]
+            raise BadFileError(f"row {row.name}: metric: {one_of(row.metric, known)}")
+
+
 def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     """One finding a row, in order, but for other scenarios'. Raises BadFileError as `validate`."""
-    validate(rows)
+    validate(rows, None)  # of what this run did not send, the row says so
     return [
         _judge_alone(history, row)
         for row in rows

@@ -34,7 +34,7 @@ def check(history: History, rows: Sequence[Row]) -> list[Finding]:
     """
     mine = [row for row in rows if row.conditions.scenario in (None, history.name)]
     judging = [row for row in mine if not liveness.is_warm_up(history.phase(row.conditions.phase))]
-    found = [_came_true(history, operation, judging) for operation in Operation]
+    found = [_came_true(history, operation, judging) for operation in history.kinds]
     came_true = [finding for finding in found if finding is not None]
     about = _about(history, rows, mine, judging, is_loaded=bool(came_true))
     return [*about, *_unasked(history), *came_true]

@@ -24,7 +24,6 @@ from harness.history.events import (
     RunEnded,
 )
 from harness.history.history import History, once
-from harness.operations import Operation
 from harness.operations.operation import SPREADING_NS  # who is stopped meanwhile is not due it
 from harness.operations.records import RecordKind
 
@@ -99,7 +98,7 @@ class Silences:
         """Which of the chosen operations may have been on their way when all journals ended, though
         their senders called them done.
         """
-        later = [int(one) for one in Operation if one.spec.arrives_later]
+        later = [int(one) for one in history.kinds if one.spec.arrives_later]
         is_late: Chosen = history.column("sent_ns")[chosen] + SPREADING_NS > self.over_ns
         return is_late & np.isin(history.column("operation")[chosen], later)
 

@@ -16,11 +16,10 @@ from harness.checks.resource_metrics import waited
 from harness.checks.times import Times
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.scenario.budget import Row
 
 COVERAGE = "broadcast.coverage"
-ENDED_BY_SENDERS = [int(one) for one in Operation if one.spec.ends_with_its_sender]
 OF_NODES = frozenset({Part.GAUGES, Part.METRICS})
 HOST, SAMPLES = frozenset({Part.HOST}), frozenset({Part.SAMPLES})
 
@@ -61,7 +60,8 @@ def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
     if row.metric != COVERAGE:
         outcome = history.column("outcome")
         unanswered = found & (outcome == Outcome.UNKNOWN)
-        ended = unanswered & np.isin(history.column("operation"), ENDED_BY_SENDERS)
+        by_senders = [int(one) for one in history.kinds if one.spec.ends_with_its_sender]
+        ended = unanswered & np.isin(history.column("operation"), by_senders)
         found = (found & (outcome == Outcome.FAILED)) | ended | host.came(history, unanswered)
     return found, said
 

@@ -81,7 +81,7 @@ def compiled(scenario: Path, system: str | None = None) -> list[DryRun]:
     found = []
     shared = None if planned is None else planned.budget
     for part in (scenario,) if planned is None else planned.parts:
-        one = abilities.fitted(files.read_scenario(part), system, imports=False)
+        one = abilities.fitted(files.read_scenario(part, system), system, imports=False)
         played, budget = run.check(one, imports=False), shared or one.budget
         found.append(DryRun(planned=one, played=played, rows=rows_of(one, budget)))
     return found

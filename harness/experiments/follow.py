@@ -67,7 +67,7 @@ class Follower:
         self._facts: dict[str, Any] | None = None
         self._newest_s: float | None = None  # when something was last written, by the wall clock
         self._since_s = 0.0  # and since when nothing was, by the monotonic one
-        budget_rows.validate(rows or ())
+        budget_rows.validate(rows or (), None)
 
     def look(self) -> Followed | None:
         """Judge the run as of now."""

@@ -20,7 +20,7 @@ from harness.checks import rows as budget_rows
 from harness.checks.verdict import Answer, Verdict
 from harness.errors import BadFileError
 from harness.experiments import fidelity
-from harness.history import reader, store
+from harness.history import metadata, reader, store
 from harness.history.folder import translated
 from harness.history.gaps import Gap, Part
 from harness.history.history import History
@@ -149,7 +149,7 @@ def judge_by(run: Path, rows: Sequence[Row]) -> Judged:
 
     Raises BadFileError as `judge` does.
     """
-    budget_rows.validate(rows)
+    budget_rows.validate(rows, metadata.words_of(reader.metadata(run)))
     return _judged(run, rows, _without_budget(reader.read(run)))
 
 
@@ -171,7 +171,7 @@ def own_rows(run: Path, history: History) -> tuple[tuple[Row, ...], History]:
     try:
         budget = budget_of(run)
         rows = budget.rows if budget else ()
-        budget_rows.validate(rows)
+        budget_rows.validate(rows, None)
     except BadFileError as error:
         lost = Gap(what=frozenset({Part.BUDGET}), why=str(error))
         return (), replace(history, gaps=(*history.gaps, lost))

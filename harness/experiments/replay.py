@@ -237,11 +237,12 @@ def checked(of: Original, system: str | None = None, runtime_name: str = AUTO) -
             f"the system under test was {adapter}, which is gone; expected it there, or --system "
             f"FILE, where it is now{_kept_as(of)}"
         )
-    abilities.require(replace(of.scenario, topology=topology))
+    scenario = abilities.meant_now(replace(of.scenario, topology=topology))
+    abilities.require(scenario)
     selection.require(of.scenario.checks)
     if of.scenario.budget is not None:
-        budget_rows.validate(files.read_budget(of.scenario.budget).rows)
-    return replace(of, scenario=replace(of.scenario, topology=topology))
+        budget_rows.validate(files.read_budget(of.scenario.budget).rows, None)
+    return replace(of, scenario=scenario)
 
 
 def _kept_as(of: Original) -> str:

@@ -93,7 +93,7 @@ def run(
     process however it ends, unless `keep` says that it stays. `system` puts another system under
     test than the scenario names, and asks it for what it can do of it.
     """
-    planned = abilities.fitted(files.read_scenario(scenario), system)
+    planned = abilities.fitted(files.read_scenario(scenario, system), system)
     asked = Play(
         scenario=planned,
         timeline=check(planned),
@@ -169,7 +169,7 @@ def check(planned: Scenario, *, imports: bool = True) -> Timeline:
     selection.require(planned.checks, imports=imports)
     if planned.budget is not None:
         rows = files.read_budget(planned.budget).rows
-        budget_rows.validate(rows)
+        budget_rows.validate_for(rows, abilities.own_metrics_of(planned, imports=imports))
         phases = [phase.name for phase in planned.phases]
         for row in rows:
             of = row.conditions

@@ -19,7 +19,6 @@ from typing import Any
 
 from harness.checks import nodes as nodes_alive
 from harness.checks.verdict import Answer, Finding, Verdict
-from harness.choices import one_of
 from harness.control import state
 from harness.control.launcher import Hold
 from harness.control.progress import Progress, nobody
@@ -51,7 +50,7 @@ from harness.history.plan import PhaseKind
 from harness.kernel.files import replace_text
 from harness.operations import Operation
 from harness.reports import saturation as page
-from harness.scenario import files, writer
+from harness.scenario import files, own_operations, writer
 from harness.scenario.budget import Row
 from harness.scenario.scenario import Phase, Scenario
 from harness.scenario.stream import Stream
@@ -84,11 +83,9 @@ class Saturating:
         """
         if files.read_suite(scenario) is not None:
             raise UsageError(f"{scenario}: expected a scenario, found a suite")
-        operation = next((each for each in Operation if each.word == word), None)
-        if operation is None:
-            known = [each.word for each in Operation]
-            raise UsageError(f"--stream: {one_of(word, known)}")
-        self.planned = files.read_scenario(scenario)
+        self.planned = files.read_scenario(scenario, system)
+        systems = (self.planned.topology.adapter, *([system] if system else []))
+        operation = own_operations.kind(word, "--stream", systems, UsageError)
         self.wanted = adapters.with_system(self.planned.topology, system)
         self.streams = _streams(self.planned, operation)
         self.promised = promise(until, operation)
@@ -107,7 +104,7 @@ class Saturating:
                 )
         self.topology = files.topology_of(scenario)
         self.searched = RATE
-        self.first = next(one for one in self.streams if one.operation is operation).rate_per_s
+        self.first = next(one for one in self.streams if one.operation == operation).rate_per_s
         if nodes:
             self.first = float(len(self.wanted.nodes))
             self.searched = NODES
@@ -192,7 +189,7 @@ class Saturating:
         if self.searched is RATE:
             streams = [
                 replace(one, rate_per_s=value, profile=None, count=None)
-                if one.operation is self.operation
+                if one.operation == self.operation
                 else one
                 for one in streams
             ]
@@ -286,7 +283,7 @@ def _streams(planned: Scenario, operation: Operation) -> Sequence[Stream]:
         (
             each
             for each in planned.phases
-            if any(one.operation is operation for one in each.streams)
+            if any(one.operation == operation for one in each.streams)
         ),
         None,
     )
@@ -296,7 +293,7 @@ def _streams(planned: Scenario, operation: Operation) -> Sequence[Stream]:
             f"--stream: no phase of {planned.name} has {operation.word}; it has "
             f"{', '.join(sorted(has)) or 'no load'}"
         )
-    if sum(one.operation is operation for one in phase.streams) > 1:
+    if sum(one.operation == operation for one in phase.streams) > 1:
         raise UsageError(
             f"--stream: phase {phase.name} of {planned.name} has {operation.word} twice"
         )

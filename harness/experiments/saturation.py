@@ -19,7 +19,7 @@ from harness.checks.operation_metrics import TIMES
 from harness.checks.verdict import Answer
 from harness.choices import one_of
 from harness.errors import UsageError
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.scenario.budget import UNITS, Conditions, Row
 from harness.scenario.stream import RATE_PER_S_MAX
 from harness.topology.quantities import number
@@ -213,7 +213,7 @@ def promise(text: str, operation: Operation) -> Row:
     found = UNTIL.fullmatch(text.strip())
     mine = sorted(
         metric
-        for metric in TIMES
+        for metric in (*TIMES, *own.metrics([operation]))
         if metric.startswith(f"{operation.word}.") and METRICS[metric].kind == "time"
     )
     statistics = [name for name in statistic.NAMES if name != "count"]
@@ -263,7 +263,9 @@ def rows(promised: Row) -> Sequence[Row]:
 
 
 def _usual(operation: Operation) -> tuple[str, ...]:
-    return tuple(f"{operation.word}.{name}" for name in ("end_to_end", "response", "delivery"))
+    return tuple(
+        f"{operation.word}.{name}" for name in ("end_to_end", "response", "delivery", own.TIME)
+    )
 
 
 def _holds(one: Try) -> bool:

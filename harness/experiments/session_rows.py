@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.checks import own_metrics
 from harness.choices import listed
 from harness.operations import Operation
 from harness.scenario.budget import Row
@@ -44,7 +45,8 @@ def _is_about(row: Row, facts: Mapping[str, Any]) -> bool:
 def _operation(row: Row) -> str | None:
     """The word of the operation that a row is about; None where it is of the nodes."""
     word = row.metric.split(".")[0]
-    return word if word in {one.word for one in Operation} else None
+    is_known = word in {one.word for one in Operation} or own_metrics.is_own(row.metric)
+    return word if is_known else None
 
 
 def why_unbound(row: Row, parts: Iterable[str]) -> str:

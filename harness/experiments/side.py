@@ -24,10 +24,11 @@ from harness.experiments import judge as judging
 from harness.experiments.agreement import Surroundings, surroundings
 from harness.history import metadata, shape
 from harness.history.history import History
+from harness.operations import own
 from harness.scenario.budget import Conditions, Row
 
 # Of what a row without a bound measures, what is better higher, and what is neither.
-HIGHER = SHARES | SPEEDS | {"private_message.received", "network.of_iperf3", "iperf3.goodput"}
+HIGHER = SHARES.also(*SPEEDS, "private_message.received", "network.of_iperf3", "iperf3.goodput")
 NEITHER = frozenset(
     {"broadcast.fanout", "private_message.relayed", "network", "network.in", "network.out"}
 )
@@ -258,7 +259,7 @@ def measured_rows(facts: Mapping[str, Any]) -> tuple[Row, ...]:
             sent.setdefault(stream["phase"], set()).add(stream["operation"])
     rows = []
     for phase, words in sent.items():
-        for name in METRICS:
+        for name in (*METRICS, *own.metrics(metadata.own_of(facts))):
             word, _, what = name.partition(".")
             if word in words and name in TIMES and what not in NOT_OF_EACH:
                 rows += [_measured(phase, name, statistic, "ms") for statistic in OF_EACH]

@@ -69,7 +69,7 @@ def run(
     if keep:
         raise UsageError("keep: a suite starts a cluster for each of its parts, and keeps none")
     names = check(planned, system)
-    timelines = [timeline.compile(files.read_scenario(part)) for part in planned.parts]
+    timelines = [timeline.compile(files.read_scenario(part, system)) for part in planned.parts]
     beforehand.require(timelines, cluster=cluster, runtime_name=runtime_name, runs=runs)
     folder = new_folder(runs, planned.name)
     with translated(folder):
@@ -106,13 +106,14 @@ def check(planned: Suite, system: str | None = None, *, imports: bool = True) ->
     Raises BadFileError, or UsageError where a part asks for what its system cannot do.
     """
     scenarios = [
-        abilities.fitted(files.read_scenario(part), system, imports=imports)
+        abilities.fitted(files.read_scenario(part, system), system, imports=imports)
         for part in planned.parts
     ]
     for scenario in scenarios:
         single_run.check(scenario, imports=imports)
     rows = files.read_budget(planned.budget).rows
-    budget_rows.validate(rows)
+    mine = (abilities.own_metrics_of(one, imports=imports) for one in scenarios)
+    budget_rows.validate_for(rows, frozenset().union(*mine))
     names = [scenario.name for scenario in scenarios]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise BadFileError(

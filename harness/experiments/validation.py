@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from harness.checks import own_metrics, selection
 from harness.checks import rows as budget_rows
-from harness.checks import selection
 from harness.choices import one_of
 from harness.errors import BadFileError, HarnessError, UsageError
 from harness.experiments import dry_run, kinds, run, suite, validation_of_runs
@@ -96,7 +96,9 @@ def _suite(file: Path, given: Given) -> str:
 
 
 def _fitted(file: Path, given: Given) -> Scenario:
-    return abilities.fitted(files.read_scenario(file), given.system, imports=given.imports)
+    return abilities.fitted(
+        files.read_scenario(file, given.system), given.system, imports=given.imports
+    )
 
 
 def _scenario(file: Path, given: Given) -> str:
@@ -124,7 +126,9 @@ def _topology(file: Path, given: Given) -> str:
 def _budget(file: Path, _: Given) -> str:
     rows = files.read_budget(file).rows
     budget_rows.validate(rows)
-    return f"{len(rows)} rows"
+    own = dict.fromkeys(row.metric for row in rows if own_metrics.is_own(row.metric))
+    of = f"; operations of a system's own have to be there for {', '.join(own)}" if own else ""
+    return f"{len(rows)} rows{of}"
 
 
 def _system(file: Path, given: Given) -> str:
@@ -132,9 +136,8 @@ def _system(file: Path, given: Given) -> str:
     _rehearse(built, Topology(name="check", nodes=(Node(name="a"), Node(name="b")), links=_PAIR))
     if built.budget is not None:
         _budget(shipped.find(built.budget, "budgets"), given)
-    has = {one for one in Operation if one in built.operations}
-    no = ", ".join(sorted(one.word for one in Operation if one not in has))
-    can = f"{built.name} can do {', '.join(sorted(one.word for one in has))}"
+    no = ", ".join(sorted(one.word for one in Operation if one not in built.operations))
+    can = f"{built.name} can do {', '.join(sorted(one.word for one in built.operations))}"
     says = f"{can}; it has no {no}" if no else can
     return says if built.starts else f"{says}; its nodes are containers that a program brings"
 

@@ -21,6 +21,7 @@ from harness.history.metrics import Metrics
 from harness.history.plan import PhaseKind, Plan
 from harness.history.proof import Proof
 from harness.history.resolved import ResolvedFault
+from harness.operations import Operation
 from harness.operations.records import RecordKind
 
 Nanoseconds = npt.NDArray[np.int64]
@@ -226,6 +227,7 @@ class History:
     # Ids (V16) of operations that were due and of which it is not settled yet how they ended: of a
     # look at a run under way.
     under_way: Records = field(default_factory=lambda: np.empty(0, "V16"))
+    own: tuple[Operation, ...] = ()  # operations of its system's own that its streams have
     checks: tuple[str, ...] = ()  # that its scenario asked for, by word or as module:function
     sealed: bool = True  # False: no manifest says how its files were when the run was closed
     # What `once` has derived of it; a history that is made of this one by `replace` begins anew.
@@ -242,6 +244,20 @@ class History:
         made = replace(self, gaps=(*self.gaps, *gaps))
         made.derived.update(self.derived)
         return made
+
+    @property
+    def kinds(self) -> tuple[Operation, ...]:
+        """The operations that its numbers may mean: those of every system, and its system's own."""
+        return (*Operation, *self.own)
+
+    def kind(self, number: int) -> Operation:
+        """Return the operation that a number means in this run. Raises ValueError."""
+        mine = next((each for each in self.own if int(each) == number), None)
+        return Operation(number) if mine is None else mine
+
+    def kind_named(self, word: str) -> Operation | None:
+        """Return the operation of a word; None: there is none in this run."""
+        return next((each for each in self.kinds if each.word == word), None)
 
     def phase(self, name: str) -> PhaseWindow | None:
         """Return the window of a phase, None where it was not played."""

@@ -11,7 +11,7 @@ from harness.errors import BadFileError
 from harness.history import shape
 from harness.history.folder import VERSION
 from harness.history.plan import strange
-from harness.operations import Operation
+from harness.operations import Operation, own
 
 RUN_BYTES = 8  # of an operation's id
 ID_KEY_BYTES = 16  # of a run's own; 0 of a folder of an older version
@@ -60,6 +60,7 @@ WANTED: Mapping[str, Any] = {
                 "arrivals?": str,
                 "profile?": (list,),
                 "keys?": int,
+                "own?": {"number": int, "word": str, "ledger": str, "to": str},
             },
         ),
     },
@@ -144,7 +145,10 @@ def _wrong_values(found: Mapping[str, Any]) -> str | None:
         return f"host.cores: found {found['host']['cores']}"
     if wrong := _strange_time(found):
         return wrong
-    known = numbers(found)
+    try:
+        known = numbers(found)
+    except BadFileError as error:
+        return f"load.streams: {error}"
     for stream in found["load"].get("streams", []):
         if stream["operation"] not in known:
             return f"load.streams: operation: found {stream['operation']!r}"
@@ -174,8 +178,36 @@ def numbers(facts: Mapping[str, Any]) -> dict[str, int]:
 
     An older folder does not say; the numbers are then those of now.
     """
-    own = {operation.word: int(operation) for operation in Operation}
-    return {**own, **facts.get("operations", {})}
+    known = {operation.word: int(operation) for operation in kinds(facts)}
+    return {**known, **facts.get("operations", {})}
+
+
+def own_of(facts: Mapping[str, Any]) -> tuple[Operation, ...]:
+    """Return the operations of its system's own that the streams of a run have. Raises
+    BadFileError.
+    """
+    return own.of_streams(facts["load"].get("streams", ()))
+
+
+def words_of(facts: Mapping[str, Any]) -> frozenset[str]:
+    """Return the words of operations that a run sent, or of which it says that it did not."""
+    load = facts["load"]
+    streams = [*load.get("streams", ()), *(load.get("other_system") or {}).get("streams", ())]
+    return frozenset(one["operation"] for one in streams) | {*load.get("left_out", ())}
+
+
+def untold(facts: Mapping[str, Any]) -> tuple[Operation, ...]:
+    """Return the operations that streams of a run have, and of which nothing but word and number
+    is told. Raises BadFileError.
+    """
+    words, known = numbers(facts), kinds(facts)
+    asked = dict.fromkeys(one["operation"] for one in facts["load"].get("streams", ()))
+    return tuple(own.untold(words[each], each) for each in asked if words[each] not in known)
+
+
+def kinds(facts: Mapping[str, Any]) -> tuple[Operation, ...]:
+    """Return the operations that numbers of a run may mean. Raises BadFileError."""
+    return (*Operation, *own_of(facts))
 
 
 def timeout_ns(facts: Mapping[str, Any]) -> int:

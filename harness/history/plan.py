@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import BadFileError
 from harness.history.events import Event, ends_ns
 from harness.history.other_system import OtherSystem
+from harness.operations import own
 
 LATE_NS = 1_000_000  # of a folder that does not say it
 SECONDS_MAX = 1e9  # no run knows a time further from its beginning
@@ -152,6 +153,8 @@ def read(
         plain = bounds_ns(t0_ns, lengths_s)
         bounds = bounds_ns(t0_ns, lengths_s, ends_ns(happened))
         names = [fault["name"] for fault in timeline.get("faults", ())]
+        for stream in load.get("streams", ()):
+            own.of_stream(stream)  # of which nobody knows what it is, is no plan
         return Plan(
             t0_ns=t0_ns,
             seed=facts.get("seed", 0),

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.errors import BadFileError
 from harness.history import (
@@ -34,7 +35,7 @@ from harness.history.events import Event, NodeStarted, RunEnded
 from harness.history.files import Files
 from harness.history.gaps import CHANGING_NS, END_NS, EVERYTHING, Gap, Part, Parts
 from harness.history.history import Before, History
-from harness.history.metadata import find, numbers, timeout_ns
+from harness.history.metadata import find, kinds, numbers, own_of, timeout_ns, untold
 from harness.history.metadata import read as metadata
 from harness.history.plan import Plan
 from harness.history.proof import Proof
@@ -78,6 +79,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         plan=planned,
         resolved=folder.resolved(),
         operations=folder.operations(),
+        own=(*own_of(facts), *untold(facts)),
         values=folder.values(),
         samples=folder.sampled("samples.arrow", history.SAMPLES, Part.SAMPLES),
         journal=journals,
@@ -193,7 +195,22 @@ class Folder:
                 self._miss(what, f"load worker {worker} of {count} left no record")
         table = tables.joined(batches, history.OPERATIONS)
         below = dict.fromkeys(("source", "target", "answered_by"), len(self.nodes))
-        return self._usable(table, {"error"}, below, Part.OPERATIONS)
+        return self._known(self._usable(table, {"error"}, below, Part.OPERATIONS))
+
+    def _known(self, table: pa.Table) -> pa.Table:
+        """The operations of which somebody says what they are."""
+        known = pa.array([int(each) for each in kinds(self.facts)], pa.uint8())
+        is_known = pc.is_in(table.column("operation"), known)
+        if not pc.all(is_known).as_py() and table.num_rows:
+            found = table.filter(is_known)
+            strange = pc.unique(table.filter(pc.invert(is_known)).column("operation")).to_pylist()
+            self._miss(
+                frozenset({Part.OPERATIONS}),
+                f"{table.num_rows - found.num_rows:,} operations have a number "
+                f"({', '.join(map(str, strange[:3]))}) of which the folder does not say what it is",
+            )
+            return found
+        return table
 
     def values(self) -> pa.Table:
         """What load workers put and read under keys of the DHT; one that did neither has no

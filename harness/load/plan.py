@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.history.plan import bounds_ns
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.scenario import schedule
 from harness.scenario.budget import LATE_NS_LEAST
 from harness.scenario.rate import Profile
@@ -68,6 +68,12 @@ class RunPlan:
         return replace(self, ended_ns={**self.ended_ns, phase: at_ns})
 
     @property
+    def kinds(self) -> tuple[Operation, ...]:
+        """The operations that it sends, or that are sent for it: each once, by number."""
+        streams = (stream for phase in self.phases for stream in phase.streams)
+        return tuple(sorted({*Operation, *(stream.operation for stream in streams)}))
+
+    @property
     def timeout_s(self) -> float:
         """The longest that an operation may take."""
         timeouts = [stream.timeout_ms for phase in self.phases for stream in phase.streams]
@@ -75,7 +81,12 @@ class RunPlan:
 
     def to_wire(self) -> dict[str, Any]:
         """Plain values for msgpack."""
-        return asdict(self)
+        sent = asdict(self)
+        for phase, wire in zip(self.phases, sent["phases"], strict=True):
+            for stream, each in zip(phase.streams, wire["streams"], strict=True):
+                each["operation"] = int(stream.operation)
+                each["own"] = own.as_json(stream.operation) if stream.operation.is_own else None
+        return sent
 
     @classmethod
     def from_wire(cls, sent: Mapping[str, Any]) -> RunPlan:
@@ -101,8 +112,10 @@ def _phase(sent: Mapping[str, Any]) -> Phase:
     streams = (
         Stream(
             **{
-                **stream,
-                "operation": Operation(stream["operation"]),
+                **{key: stream[key] for key in stream if key != "own"},
+                "operation": Operation(stream["operation"])
+                if stream["own"] is None
+                else own.from_json(stream["own"]),
                 "arrivals": Arrivals(stream["arrivals"]),
                 "sources": tuple(stream["sources"]),
                 "profile": _profile(stream["profile"]),

@@ -110,7 +110,7 @@ def _of_scenario(
         )
     # Of a run that has begun, who began it has put the cluster's system under test.
     system = given.system or None if run is None else status["adapter"]
-    scenario = abilities.fitted(files.read_scenario(path), system)
+    scenario = abilities.fitted(files.read_scenario(path, system), system)
     begin: dict[str, Any] = {}
     if run is None:
         played = _playable(path, scenario, status, backends)
@@ -141,7 +141,8 @@ def _playable(
     abilities.require(scenario)
     selection.require(scenario.checks)
     if scenario.budget is not None:
-        rows.validate(files.read_budget(scenario.budget).rows)
+        own = abilities.own_metrics_of(scenario)
+        rows.validate_for(files.read_budget(scenario.budget).rows, own)
     file, system = files.topology_of(path), scenario.topology.adapter
     named = file.stem if file.parent.name == "topologies" else str(file)
     other = "" if system == "meshnode" else f" --system {system}"
@@ -178,13 +179,17 @@ def _plain(given: Any, user_classes: list[Any], system: NodeAdapter) -> RunReque
     seed = options.seed(given)
     played = Timeline(seed=seed, phases=timeline.plan(phases))
     budget = options.budget(given, system.budget)
+    if budget is not None:
+        mine = [each.word for each in system.operations if each.is_own]
+        rows.validate(files.read_budget(Path(budget)).rows, mine)
+    known = {*Operation, *(each for each in system.operations if each.is_own)}
     picked = {stream.operation for stream in asked}  # also what this system has not
     return RunRequest(
         phases=phases,
         seed=seed,
         run=None,
         begin=_begin(given, "load", played, budget, {}),
-        left_out=tuple(each.word for each in Operation if each not in picked),
+        left_out=tuple(each.word for each in sorted(known) if each not in picked),
     )
 
 

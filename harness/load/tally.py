@@ -118,9 +118,11 @@ class Tally:
         }
 
 
-def split(rows: Integers) -> Iterable[tuple[Operation, Integers]]:
-    """The gathered rows of each operation that has any."""
-    for operation in Operation:
+def split(
+    rows: Integers, kinds: Iterable[Operation] = tuple(Operation)
+) -> Iterable[tuple[Operation, Integers]]:
+    """The gathered rows of each of these operations that has any."""
+    for operation in kinds:
         chosen = rows[rows[:, OPERATION] == operation]
         if len(chosen):
             yield operation, chosen

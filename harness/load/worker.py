@@ -56,7 +56,8 @@ class Worker:
         self._plan, self._index, self._report, self._failed = plan, index, report, failed
         self._adapter = adapters.named(plan.adapter)
         self._nodes = {node.wire_id: at for at, node in enumerate(plan.nodes)}
-        self._keys = Keys()
+        # Keys of puts, and of what a system has of its own: neither reads what the other wrote.
+        self._keys, self._own_keys = Keys(), Keys()
         self._record = Record(
             Path(plan.run), worker=index, workers=len(plan.workers), seed=plan.seed
         )
@@ -86,7 +87,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD, 50, 100)
-        if any(stream.operation.spec.to is Address.STORED_KEY for stream in self._streams):
+        if any(_reads_puts(stream.operation) for stream in self._streams):
             self._seed()
         self._timer.set(monotonic_ns())
         self._keeping.start()
@@ -160,7 +161,7 @@ class Worker:
                         prefix=self._prefix(len(streams)),
                         id_key=plan.id_key,
                         wire_ids=wire_ids,
-                        keys=self._keys,
+                        keys=self._own_keys if stream.operation.is_own else self._keys,
                         ended=self._ended,
                         filler=Random(plan.seed).randbytes(stream.payload_bytes),
                     )
@@ -264,7 +265,7 @@ class Worker:
     def _publish(self) -> dict[str, Any]:
         news: list[tuple[Operation, Integers]] = []
         if self._news:
-            news = list(tally.split(np.concatenate(self._news)))
+            news = list(tally.split(np.concatenate(self._news), self._plan.kinds))
             self._news = []
         for operation, rows in news:
             self._tallies.setdefault(operation, Tally()).add(rows)
@@ -337,3 +338,8 @@ class Worker:
             answered_by=by,
             error=error,
         )
+
+
+def _reads_puts(operation: Operation) -> bool:
+    """Whether it reads what puts wrote, some of which is there before the clock starts."""
+    return operation.spec.to is Address.STORED_KEY and not operation.is_own

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from harness.errors import BadFileError
+from harness.history import metadata
 from harness.history.tail import Batches
 from harness.operations import Operation, Outcome
 from harness.stats import Integers
@@ -53,7 +55,7 @@ class Counts:
     """The operations of one run; `wrong` says why they cannot be told."""
 
     def __init__(self, run: Path) -> None:
-        self._folder = run / "load"
+        self._run, self._folder = run, run / "load"
         self._files: dict[Path, Batches] = {}
         self._counts: dict[int, Count] = {}
         self.wrong = ""
@@ -69,8 +71,15 @@ class Counts:
             self.wrong = self.wrong or (batches.wrong and f"{path}: {batches.wrong}")
         if self.wrong:
             return {}
-        known = {each.value: each.word for each in Operation}
+        known = {int(each): each.word for each in self._kinds()}
         return {known[each]: count for each, count in self._counts.items() if each in known}
+
+    def _kinds(self) -> tuple[Operation, ...]:
+        """The operations that numbers of the run may mean."""
+        try:
+            return metadata.kinds(metadata.read(self._run))
+        except BadFileError:  # it is not told yet
+            return tuple(Operation)
 
     def _add(self, batch: pa.RecordBatch) -> None:
         columns = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in COLUMNS}

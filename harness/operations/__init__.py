@@ -1,13 +1,14 @@
 """Operations are what load asks of a node, and how it ended.
 
-One file an operation, one row in TABLE.
+One file an operation, one row in TABLE; a system's own are in no table (own.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import EnumMeta, IntEnum
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, ClassVar
 
 from harness.operations import (
     broadcast,
@@ -31,33 +32,109 @@ TABLE: tuple[OperationSpec, ...] = (
     connect.SPEC,
     dht_listen.SPEC,
 )
-_BY_NUMBER = {spec.number: spec for spec in TABLE}
+OWN_FIRST, OWN_LAST = 64, 255  # numbers of operations of systems' own
 
 
-class _Members(EnumMeta):
-    """Tells the type checker that the members, which only TABLE names, are Operations."""
+class _Members(type):
+    """Gives the class its members, one for each row of TABLE: those that every system may have."""
 
-    if TYPE_CHECKING:
+    _by_number: dict[int, Operation]
+
+    def __iter__(cls) -> Iterator[Operation]:
+        return iter(cls._by_number.values())
+
+    def __len__(cls) -> int:
+        return len(cls._by_number)
+
+    def __contains__(cls, one: object) -> bool:
+        return one in tuple(cls)
+
+    def __getitem__(cls, name: str) -> Operation:
+        """Return the member of that name: ``Operation["DHT_GET"]``. Raises KeyError."""
+        return {each.name: each for each in cls}[name]
+
+    if TYPE_CHECKING:  # the type checker cannot know what TABLE names
 
         def __getattr__(cls, name: str) -> Operation: ...
 
 
-class Operation(IntEnum, metaclass=_Members):
-    """The operations of the load: a member for each row of TABLE, ``Operation.PRIVATE_MESSAGE``."""
+class Operation(int, metaclass=_Members):
+    """An operation of the load: its number, and all that is known of it.
 
-    _ignore_ = "spec_of_row"
-    for spec_of_row in TABLE:
-        vars()[spec_of_row.word.upper()] = spec_of_row.number
+    The members are those of TABLE, ``Operation.PRIVATE_MESSAGE``; what a system has besides is made
+    by `of`. Which there are is a matter of one system and of one run: two of them may have
+    different operations of one number, which are not equal.
+    """
 
-    @property
-    def spec(self) -> OperationSpec:
-        """The operation's row of TABLE."""
-        return _BY_NUMBER[self.value]
+    spec: OperationSpec
+    _by_number: ClassVar[dict[int, Operation]] = {}
+
+    def __new__(cls, number: int) -> Operation:  # noqa: PYI034 - of a number there is one
+        """Return the member of that number. Raises ValueError."""
+        if isinstance(number, Operation):
+            return number
+        if number not in cls._by_number:
+            raise ValueError(f"{number!r} is no operation of the table")
+        return cls._by_number[number]
+
+    @classmethod
+    def of(cls, spec: OperationSpec) -> Operation:
+        """Make the operation of a spec."""
+        made = super().__new__(cls, spec.number)
+        made.spec = spec
+        return made
 
     @property
     def word(self) -> str:
         """The operation's name in files, tables and Locust: ``private_message``."""
         return self.spec.word
+
+    @property
+    def name(self) -> str:
+        """Its name as a member: ``PRIVATE_MESSAGE``."""
+        return self.spec.word.upper()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is of one system, and in no table."""
+        return self >= OWN_FIRST
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is that operation, or that number."""
+        same = int(self) == other
+        return same and (not isinstance(other, Operation) or self.spec == other.spec)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(int(self))
+
+    def __str__(self) -> str:
+        return str(int(self))
+
+    def __repr__(self) -> str:
+        return f"<Operation {self.word}: {int(self)}>"
+
+    def __reduce__(self) -> tuple[Callable[[OperationSpec], Operation], tuple[OperationSpec]]:
+        return _of, (self.spec,)
+
+    def __copy__(self) -> Operation:
+        return self
+
+    def __deepcopy__(self, _: object) -> Operation:
+        return self
+
+
+def _of(spec: OperationSpec) -> Operation:
+    """Make an operation of a spec, or take the one that the table has."""
+    known = Operation._by_number.get(spec.number)
+    return Operation.of(spec) if known is None else known
+
+
+Operation._by_number.update({spec.number: Operation.of(spec) for spec in TABLE})
+for _each in Operation:
+    setattr(Operation, _each.name, _each)
 
 
 class Outcome(IntEnum):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from harness.choices import one_of
 from harness.errors import BadFileError
+from harness.operations import own
 
 # Unit → (kind of quantity, factor to the kind's base: ns, bytes, bytes a second, share of one core,
 # a plain number, a growth a second)
@@ -45,7 +46,7 @@ UNITS: dict[str, tuple[str, float]] = {
 LATE_NS_LEAST = 1_000_000
 LATE_SHARE_OF_BOUND = 0.05
 # The metrics of this suffix are taken by a factor (checks/recovery.py).
-RETURN = ".return_to_baseline"
+RETURN = f".{own.RETURN}"
 FACTOR = 2.0
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,

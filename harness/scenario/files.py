@@ -7,6 +7,7 @@ Every key is known or refused, with what is possible. An error reads ``FILE: KEY
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,7 @@ from harness.choices import did_you_mean
 from harness.errors import BadFileError
 from harness.faults.spec import FaultSpec, parse
 from harness.history.plan import PhaseKind
-from harness.operations import Operation
-from harness.scenario import shipped, soak
+from harness.scenario import own_operations, shipped, soak
 from harness.scenario.budget import Budget, Conditions, Row
 from harness.scenario.churn import read_churn
 from harness.scenario.profiles import read_profile
@@ -167,27 +167,30 @@ def _addresses(table: Table, where: str) -> ipaddress.IPv4Network:
     return network
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: Path, other: str | None = None) -> Scenario:
     """Read a scenario, of a soak its first window. Raises BadFileError.
 
-    Its topology and budget are named relative to the file, or by a shipped name.
+    Its topology and budget are named relative to the file, or by a shipped name. Its streams may be
+    of operations that its system has of its own, or the `other` that is under test instead.
     """
-    return scenario_from(soak.first_window(load(path), str(path)), path)
+    return scenario_from(soak.first_window(load(path), str(path)), path, other)
 
 
-def scenario_from(values: dict[str, object], path: Path) -> Scenario:
+def scenario_from(values: dict[str, object], path: Path, other: str | None = None) -> Scenario:
     """Make a scenario from parsed TOML, as if it stood in that file. Raises BadFileError."""
     table = Table(values, str(path))
     named = table.take("topology", str)
     at = beside(path, named, "topologies")
     system = table.take_or_none("system", str)
-    phases = tuple(_phase(one) for one in table.tables("phase"))
+    topology = _of_system(read_topology(at), _system(path, system) if system else None)
+    systems = [topology.adapter, *([other] if other else [])]
+    phases = tuple(_phase(one, systems) for one in table.tables("phase"))
     budget = table.take_or_none("budget", str)
     built = with_file(
         str(path),
         lambda: Scenario(
             name=table.take("name", str, path.stem),
-            topology=_of_system(read_topology(at), _system(path, system) if system else None),
+            topology=topology,
             phases=phases,
             budget=beside(path, budget, "budgets") if budget else None,
             seed=table.take("seed", int, 1),
@@ -252,8 +255,8 @@ def beside(path: Path, named: str, folder: str) -> Path:
     )
 
 
-def _phase(table: Table) -> Phase:
-    streams = tuple(_stream(one) for one in table.tables("stream"))
+def _phase(table: Table, systems: Sequence[str]) -> Phase:
+    streams = tuple(_stream(one, systems) for one in table.tables("stream"))
     until = table.take_or_none("until", str)
     if until is None and "at_most_s" in table:
         raise BadFileError(f"{table.where}.at_most_s: expected until beside it, found none")
@@ -294,13 +297,14 @@ def _pair(table: Table, key: str) -> tuple[str, str] | None:
     return named[0], named[1]
 
 
-def _stream(table: Table) -> Stream:
-    word = table.choice("operation", [operation.word for operation in Operation])
+def _stream(table: Table, systems: Sequence[str]) -> Stream:
+    word = table.take("operation", str)
+    operation = own_operations.kind(word, f"{table.where}.operation", systems)
     profile = _profile(table)
     built = with_file(
         table.where,
         lambda: Stream(
-            operation=Operation[word.upper()],
+            operation=operation,
             rate_per_s=table.take("rate_per_s", float) if profile is None else profile.highest,
             profile=profile,
             payload_bytes=table.take("payload_bytes", int, 256),

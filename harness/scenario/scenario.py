@@ -12,6 +12,7 @@ from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
 from harness.history.other_system import OtherSystem
 from harness.history.plan import PhaseKind
+from harness.operations import Operation
 from harness.profiles.spec import ProfileSpec, require_who
 from harness.scenario import seeds, until
 from harness.scenario.stream import Stream
@@ -61,7 +62,7 @@ class Phase:
                     f"{self.duration_s:g} s"
                 )
         if self.until is not None:
-            self._require_until(until.parse(self.until))
+            self._require_until(until.parse(self.until, self.own))
         for fault in self.faults:
             end_s = fault.at_s + (fault.for_s or 0.0)
             if end_s > self.duration_s:
@@ -73,6 +74,11 @@ class Phase:
                 raise BadFileError(
                     f"phase {self.name}: a fault at its end, {end_s:g} s, would never be set"
                 )
+
+    @property
+    def own(self) -> tuple[Operation, ...]:
+        """The operations of a system's own that its streams have."""
+        return tuple(stream.operation for stream in self.streams if stream.operation.is_own)
 
     def streams_as_json(self) -> list[dict[str, Any]]:
         """Return what metadata.json says of its streams."""
@@ -97,7 +103,7 @@ class Phase:
             return
         word = wanted.operation.word
         rate_per_s = sum(
-            stream.rate_per_s for stream in self.streams if stream.operation is wanted.operation
+            stream.rate_per_s for stream in self.streams if stream.operation == wanted.operation
         )
         if rate_per_s < wanted.least:
             raise BadFileError(

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from harness.errors import BadFileError
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.operations.operation import MESSAGE, Address
 from harness.scenario.rate import Profile
 
@@ -64,9 +64,11 @@ class Stream:
         """
         profile = {} if self.profile is None else {"profile": [*map(list, self.profile.points)]}
         keys = {} if self.keys is None else {"keys": self.keys}
+        mine = {"own": own.as_json(self.operation)} if self.operation.is_own else {}
         return (
             profile
             | keys
+            | mine
             | {
                 "phase": phase,
                 "operation": self.operation.word,
@@ -89,7 +91,7 @@ class Stream:
         """
         plain = {one.name: said[one.name] for one in fields(cls) if one.name in said}
         read: dict[str, Any] = {
-            "operation": Operation[said["operation"].upper()],
+            "operation": own.of_stream(said),
             "rate_per_s": said["asked_per_s"],
             "sources": tuple(said["sources"]),
             "arrivals": Arrivals(said["arrivals"]),
@@ -114,7 +116,7 @@ class Stream:
             raise BadFileError(f"count: expected 1 to {COUNT_MAX:,}, found {self.count}")
         if self.keys is not None:
             words = [one.word for one in Operation if one.spec.to in OF_KEYS]
-            if self.operation.word not in words:
+            if self.operation.word not in words:  # keys of a system's own operations are fresh
                 raise BadFileError(
                     f"keys: they are of {' and '.join(words)}, and {self.operation.word} has none"
                 )

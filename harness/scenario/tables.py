@@ -103,6 +103,11 @@ class Table:
         self._known.append(key)
         return key in self._values
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys that the file has here."""
+        return list(self._values)
+
     def has_list(self, key: str) -> bool:
         """Whether the file has a list below `key`."""
         return isinstance(self._values.get(key), list)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -61,20 +62,24 @@ FORMS = {
 
 
 @cache
-def parse(text: str) -> Until:
-    """Read a condition. Raises BadFileError with the forms that there are."""
+def parse(text: str, own: tuple[Operation, ...] = ()) -> Until:
+    """Read a condition; `own`: operations of a system's own that it may be about. Raises
+    BadFileError with the forms that there are.
+    """
     if text == READY:
         return Until(quantity=Quantity.READY, operation=None, bound=1.0, text=text)
     for form, quantity in FORMS.items():
         if match := form.fullmatch(text):
             said = match.groupdict()
             stream = said.get("stream", Operation.BROADCAST.word)
-            return _made(quantity, stream, float(said["bound"]), text)
+            known = {one.word: one for one in (*Operation, *own)}
+            return _made(quantity, stream, float(said["bound"]), text, known)
     raise BadFileError(f"until: expected one of {', '.join(EXAMPLES)}; found {text!r}")
 
 
-def _made(quantity: Quantity, word: str, bound: float, text: str) -> Until:
-    known = {operation.word: operation for operation in Operation}
+def _made(
+    quantity: Quantity, word: str, bound: float, text: str, known: Mapping[str, Operation]
+) -> Until:
     if word not in known:
         raise BadFileError(f"until: {one_of(word, known)}")
     most = SETTLE_MS if quantity is Quantity.P95 else 100.0

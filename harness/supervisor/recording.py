@@ -45,6 +45,7 @@ from harness.supervisor.past import Past
 from harness.supervisor.phase_player import PhasePlayer
 from harness.supervisor.profiles import RunProfiles, require_profilers
 from harness.supervisor.samples import Samples
+from harness.systems import abilities
 from harness.systems.adapter import Endpoint
 
 HOLDER_ENDED = "a zygote, which is the harness's own, ended and took its nodes along"
@@ -113,6 +114,7 @@ class Recording:
         if self.is_started:
             raise UsageError(f"{self.folder.path} has started already")
         try:
+            abilities.require_same(self._cluster.adapter, load.get("streams", ()))
             with self._faults.held():  # what the run finds is of one moment
                 t0_ns = self._start(load, start_in_s)
             self._fault_player.play(self._timeline.changes, t0_ns, self.note)

@@ -30,7 +30,7 @@ from harness.host import preflight
 from harness.host.starting import Starting
 from harness.kernel.descriptors import peer
 from harness.network.fabric import Fabric
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.runtimes import owner
 from harness.runtimes.processes import last_lines
 from harness.scenario.files import read_budget
@@ -121,6 +121,7 @@ class Supervisor:
             "runtime": self._spec.runtime,
             "adapter": self._spec.topology.adapter,
             "system": self.cluster.adapter.name,
+            "own": own.entries(self.cluster.adapter.operations),
             "topology": self._spec.topology.name,
             "topology_digest": self.cluster.topology_digest,
             "run": str(recording.folder.path) if recording else None,
@@ -164,7 +165,7 @@ class Supervisor:
             if budget is not None:
                 from harness.checks import rows as budget_rows  # late: `up` judges nothing
 
-                budget_rows.validate(read_budget(Path(budget)).rows)
+                budget_rows.validate(read_budget(Path(budget)).rows, None)
                 named["budget.toml"] = Path(budget).read_text()
             self._recording = Recording(
                 self.cluster,
@@ -183,7 +184,7 @@ class Supervisor:
                     "seed": played.seed,
                     "runtime": {"name": self._spec.runtime, **self._runtime.facts()},
                     "network": self._fabric.facts(),
-                    "operations": {each.word: int(each) for each in Operation},
+                    "operations": {one.word: int(one) for one in {*Operation, *system.operations}},
                     **self._started,
                 },
             )

@@ -5,16 +5,17 @@ part that it can do, and what is left out is said.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from harness.errors import UsageError
 from harness.history.other_system import OtherSystem
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.scenario import until
 from harness.scenario.scenario import Phase, Scenario
 from harness.systems import adapters
-from harness.systems.adapter import DrivenAdapter
+from harness.systems.adapter import DrivenAdapter, NodeAdapter
 from harness.topology.topology import Topology
 
 
@@ -79,7 +80,7 @@ def fitted(planned: Scenario, system: str | None, *, imports: bool = True) -> Sc
     if not imports and adapters.is_foreign(topology.adapter):
         return replace(planned, topology=topology)
     adapter, built = adapters.named(topology.adapter), of_other(planned.topology, system)
-    can = adapter.operations
+    can = {operation.word: operation for operation in adapter.operations}
     without = [_without(phase, can) for phase in planned.phases]
     other = OtherSystem(
         name=adapter.name,
@@ -88,7 +89,7 @@ def fitted(planned: Scenario, system: str | None, *, imports: bool = True) -> Sc
             said
             for phase in planned.phases
             for said, stream in zip(phase.streams_as_json(), phase.streams, strict=True)
-            if stream.operation not in can
+            if stream.operation.word not in can
         ),
         until={
             before.name: before.until
@@ -100,12 +101,19 @@ def fitted(planned: Scenario, system: str | None, *, imports: bool = True) -> Sc
     return replace(planned, topology=built, phases=tuple(without), other_system=other)
 
 
-def _without(phase: Phase, can: Collection[Operation]) -> Phase:
-    """Return a phase without what needs an operation that is not one of these."""
+def _without(phase: Phase, can: Mapping[str, Operation]) -> Phase:
+    """Return a phase without what needs an operation that is not one of these, by word: what a word
+    means that is of a system's own, the system says that is under test.
+    """
     condition = phase.until
-    if condition is not None and until.parse(condition).operation not in (None, *can):
-        condition = None
-    streams = tuple(stream for stream in phase.streams if stream.operation in can)
+    if condition is not None:
+        wanted = until.parse(condition, phase.own).operation
+        condition = condition if wanted is None or wanted.word in can else None
+    streams = tuple(
+        replace(stream, operation=can[stream.operation.word])
+        for stream in phase.streams
+        if stream.operation.word in can
+    )
     return replace(phase, streams=streams, until=condition)
 
 
@@ -142,3 +150,53 @@ def require(planned: Scenario, *, imports: bool = True) -> None:
                     f"{stream.operation.word}; "
                     f"it can do {', '.join(sorted(operation.word for operation in can))}"
                 )
+
+
+def meant_now(planned: Scenario) -> Scenario:
+    """Return a scenario that was read from a run folder, had its operations of a system's own the
+    numbers that they have now. Raises UsageError where the system means another thing by a word.
+    """
+    if not any(phase.own for phase in planned.phases):
+        return planned
+    adapter = adapters.named(planned.topology.adapter)
+    can = {one.word: one for one in adapter.operations if one.is_own}
+    for one in (one for phase in planned.phases for one in phase.own if one.word in can):
+        was, now = (own.as_json(each) | {"number": 0} for each in (one, can[one.word]))
+        if was != now:
+            raise UsageError(
+                f"{one.word}: it was counted as {was['ledger']} and addressed to {was['to']!r}, "
+                f"and {adapter.name} now says {now['ledger']} and {now['to']!r}"
+            )
+    return replace(planned, phases=tuple(_numbered(phase, can) for phase in planned.phases))
+
+
+def _numbered(phase: Phase, can: Mapping[str, Operation]) -> Phase:
+    streams = (
+        replace(stream, operation=can.get(stream.operation.word, stream.operation))
+        for stream in phase.streams
+    )
+    return replace(phase, streams=tuple(streams))
+
+
+def require_same(system: NodeAdapter, streams: Iterable[Mapping[str, Any]]) -> None:
+    """Raise UsageError where streams, as metadata.json says them, have operations of a system's own
+    that are others than those of the system as it was started.
+    """
+    known = {one.word: one for one in system.operations}
+    for one in own.of_streams(streams):
+        if known.get(one.word) != one:
+            raise UsageError(
+                f"{one.word}: the nodes of {system.name} were started with a file that said "
+                "something else of its operations: `harness down`, and start them again"
+            )
+
+
+def own_metrics_of(planned: Scenario, *, imports: bool = True) -> frozenset[str]:
+    """Return the metrics that a row may name of operations of the system's own: those of the
+    system, and of streams that are left out. `imports` as in `require`.
+    """
+    system = planned.topology.adapter
+    mine = adapters.named(system).operations if imports or not adapters.is_foreign(system) else ()
+    other = planned.other_system
+    left_out = own.of_streams(other.streams) if other is not None else ()
+    return frozenset(own.metrics((*mine, *left_out)))

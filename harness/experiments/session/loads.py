@@ -6,7 +6,7 @@ It is sent, recorded and judged as any scenario's load is.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,11 +67,13 @@ def phase(
     seconds: float,
     rate_per_s: float | None,
     faults: Sequence[Mapping[str, Any]],
+    own: Sequence[Operation] = (),
     **words: Any,
 ) -> Phase:
     """Return the phase of a load. Raises UsageError for an operation, or a number, that is none."""
     try:
-        rates = _rates(operations, rate_per_s)
+        known = {one.word: one for one in (*Operation, *own)}
+        rates = _rates(operations, rate_per_s, known)
         unknown = next((word for word in words if word not in WORDS), None)
         if unknown is not None:
             raise UsageError(f"{unknown}: unknown word{did_you_mean(unknown, WORDS)}; {POSSIBLE}")
@@ -87,8 +89,7 @@ def phase(
             "sources": texts(words.get("sources") or ()),
         }
         streams = [
-            Stream(operation=Operation[word.upper()], rate_per_s=rate, **words)
-            for word, rate in rates.items()
+            Stream(operation=known[word], rate_per_s=rate, **words) for word, rate in rates.items()
         ]
         specs = tuple(map(spec.parse, faults))
         return Phase(name=name, duration_s=float(seconds), streams=tuple(streams), faults=specs)
@@ -102,7 +103,9 @@ def _require_number(name: str, value: Any) -> None:
         raise UsageError(f"{name}: expected a number, found {value!r}")
 
 
-def _rates(operations: str | Mapping[str, float], rate_per_s: float | None) -> dict[str, float]:
+def _rates(
+    operations: str | Mapping[str, float], rate_per_s: float | None, known: Collection[str]
+) -> dict[str, float]:
     """Return operations a second by their word."""
     if isinstance(operations, str):
         if rate_per_s is None:
@@ -112,7 +115,6 @@ def _rates(operations: str | Mapping[str, float], rate_per_s: float | None) -> d
         raise UsageError("rate_per_s: each operation of the table has its own; expected none")
     if not operations:
         raise UsageError("expected at least one operation, found none: nothing to send")
-    known = [one.word for one in Operation]
     for word in operations:
         if word not in known:
             raise UsageError(one_of(word, known))

@@ -32,6 +32,7 @@ from harness.experiments.session.loads import Load
 from harness.experiments.session.twins import twin
 from harness.experiments.session.waits import Reached
 from harness.history import metadata
+from harness.operations import own
 from harness.scenario import files, shipped
 from harness.scenario.scenario import Phase, Scenario
 from harness.topology.topology import Topology
@@ -71,7 +72,9 @@ class Session:
         self._one = threading.Lock()  # held while a part is recorded
         self._is_closed = False
         self.judged: Judged | None = None  # the last verdict
-        self._began_with = _lives(self.status())
+        status = self.status()
+        self._began_with = _lives(status)
+        self._own = tuple(map(own.from_json, status.get("own", ())))  # operations of its system's
         if hold is not None:
             holds.opened(self)
 
@@ -144,6 +147,7 @@ class Session:
             seconds=seconds,
             rate_per_s=rate_per_s,
             faults=tuple(map(dict, faults)),
+            own=self._own,
             **stream,
         )
         name, folder = self._recorded("load", planned, progress)
@@ -178,6 +182,7 @@ class Session:
             at_least=at_least,
             below_ms=below_ms,
             rate_per_s=rate_per_s,
+            own=self._own,
         )
         name, folder = self._recorded("wait", planned, progress)
         found = _converged(judge.judge(folder, write=False))
@@ -207,7 +212,7 @@ class Session:
             raise UsageError("verdict: no load and no wait was recorded: each of them broke")
         path = None if budget is None else shipped.find(str(budget), "budgets")
         if path is not None:
-            budget_rows.validate(files.read_budget(path).rows)
+            budget_rows.validate_for(files.read_budget(path).rows, own.metrics(self._own))
         unproven = {
             f"fault {one.name}": f"fault {one.name!r} stood while nothing was recorded: nobody "
             "proved it; expected a load or a wait beside it"

@@ -7,13 +7,14 @@ in the record afterwards.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.choices import one_of
 from harness.errors import UsageError
 from harness.history.plan import PhaseKind
-from harness.operations import TABLE, Operation
+from harness.operations import Operation
 from harness.operations.operation import Taken
 from harness.scenario import until
 from harness.scenario.scenario import Phase
@@ -50,16 +51,16 @@ class Reached:
     after_s: float
 
 
-def _waits() -> dict[str, Awaited]:
+def _waits(own: Iterable[Operation] = ()) -> dict[str, Awaited]:
     found = {"nodes.ready": Awaited(quantity=Quantity.READY)}
     found["broadcast.coverage"] = Awaited(quantity=Quantity.COVERAGE, operation=Operation.BROADCAST)
     kinds = {Taken.SHARE: Quantity.SUCCESS, Taken.LATENCY: Quantity.P95}
-    for spec in TABLE:
-        for metric in spec.metrics:
+    for one in (*Operation, *own):
+        for metric in one.spec.metrics:
             if metric.taken in kinds:
                 found.setdefault(
-                    f"{spec.word}.{metric.suffix}",
-                    Awaited(quantity=kinds[metric.taken], operation=Operation(spec.number)),
+                    f"{one.word}.{metric.suffix}",
+                    Awaited(quantity=kinds[metric.taken], operation=one),
                 )
     return found
 
@@ -75,15 +76,18 @@ def phase(
     at_least: float | None,
     below_ms: float | None,
     rate_per_s: float | None,
+    own: Iterable[Operation] = (),
 ) -> Phase:
-    """Return the phase that ends as soon as `what` holds, after `seconds` at most.
+    """Return the phase that ends as soon as `what` holds, after `seconds` at most. `own`: what the
+    system has of its own.
 
     Raises UsageError for a word, or a number, that nobody can wait for; BadFileError for a rate
     that shows nothing.
     """
-    if what not in WAITS:
-        raise UsageError(f"wait_for: {one_of(what, WAITS)}")
-    awaited = WAITS[what]
+    known = _waits(own)
+    if what not in known:
+        raise UsageError(f"wait_for: {one_of(what, known)}")
+    awaited = known[what]
     least_s = 0.0 if awaited.operation is None else SECONDS_LEAST
     if not least_s <= seconds < math.inf or not seconds:
         raise UsageError(

@@ -81,7 +81,7 @@ def source(what: str, system: str | None) -> Source:
         operations = adapters.named(built.adapter).operations
         text = writer.text_of(default.document(built, str(file.resolve()), operations))
         scenario = file.with_name(f"soak-{file.stem}.toml")
-    planned = files.scenario_from(_first(text, scenario), scenario)
+    planned = files.scenario_from(_first(text, scenario), scenario, system)
     return Source(
         scenario=scenario,
         text=text,
@@ -176,7 +176,9 @@ def _window(asked: Soak, number: int, seconds: float, of: Source) -> tuple[Plann
 def _compiled(
     number: int, document: dict[str, Any], of: Source, notes: tuple[str, ...]
 ) -> PlannedWindow:
-    planned = abilities.fitted(files.scenario_from(dict(document), of.scenario), of.system)
+    planned = abilities.fitted(
+        files.scenario_from(dict(document), of.scenario, of.system), of.system
+    )
     return PlannedWindow(
         number=number,
         document=document,

@@ -13,7 +13,7 @@ from harness.checks.verdict import Verdict
 from harness.experiments.soak.folder import VERSION
 from harness.history.events import FaultChanged, over_ns
 from harness.history.history import History
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 
 MINUTE_NS = 60_000_000_000
 
@@ -65,12 +65,7 @@ def minutes(history: History, t0_ns: int) -> list[dict[str, Any]]:
             p50, p99 = np.percentile(took, [50, 99], method="inverted_cdf")
             times = {"p50_ms": round(float(p50), 3), "p99_ms": round(float(p99), 3)}
         due = int(mine.sum())
-        found.append({"minute": at, "operation": _word(of), "due": due, **ended, **times})
+        found.append(
+            {"minute": at, "operation": history.kind(of).word, "due": due, **ended, **times}
+        )
     return found
-
-
-def _word(number: int) -> str:
-    try:
-        return Operation(number).word
-    except ValueError:
-        return str(number)

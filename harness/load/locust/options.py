@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import BadFileError, UsageError
-from harness.load.locust import default_rates
+from harness.load.locust import default_rates, own_operations
 from harness.operations import TABLE, Operation
 from harness.operations.operation import MESSAGE
 from harness.scenario import seeds, shipped
@@ -31,7 +31,7 @@ def add(parser: Any) -> None:
 
 
 def _add_rates(parser: Any) -> None:
-    for spec in TABLE:
+    for spec in (*TABLE, *(one.spec for one in own_operations.here())):
         parser.add_argument(
             f"--{_dashed(spec.word)}-rate",
             type=float,

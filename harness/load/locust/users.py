@@ -1,6 +1,7 @@
 """Locust users: one class is one traffic stream, and the class picker chooses which streams run.
 
-The classes come from the table of operations: PrivateMessageUser, BroadcastUser and so on.
+The classes come from the table of operations (PrivateMessageUser, BroadcastUser and so on) and from
+what the cluster's system has of its own (EnqueueUser).
 The number of Locust users sets nothing here; a stream's rate does. A user only stands for its
 stream in Locust's tables: load/worker.py makes the load itself, evenly by all workers, for every
 class that was chosen.
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 from gevent.event import Event
 from locust import User, task
 
-from harness.load.locust import options
+from harness.load.locust import options, own_operations
 from harness.operations import Operation
 from harness.scenario.stream import Stream
 
@@ -51,7 +52,10 @@ def _user(operation: Operation) -> type[StreamUser]:
 # By name, in the order of the names: Locust runs the classes in the order in which it finds them,
 # and a stream's position is part of what its seed chooses.
 USERS: dict[str, type[StreamUser]] = {
-    each.__name__: each for each in sorted(map(_user, Operation), key=lambda each: each.__name__)
+    each.__name__: each
+    for each in sorted(
+        map(_user, (*Operation, *own_operations.here())), key=lambda each: each.__name__
+    )
 }
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from harness.history.events import Iperf3Failed, NodeEnded, RunEnded
 from harness.history.history import History
-from harness.operations import Operation, Outcome
+from harness.operations import Outcome
 from harness.reports.series import clock
 
 NODES_NAMED = 3
@@ -59,7 +59,7 @@ def _of_operations(history: History) -> Iterator[Error]:
         unknown = "outcome unknown: " if ended == Outcome.UNKNOWN else ""
         yield Error(
             what=f"{unknown}{words[code]}",
-            operation=_word(operation),
+            operation=_word(history, operation),
             count=int(mine.sum()),
             first_s=clock.of_s(history, int(due[mine].min())),
             last_s=clock.of_s(history, int(due[mine].max())),
@@ -67,8 +67,8 @@ def _of_operations(history: History) -> Iterator[Error]:
         )
 
 
-def _word(number: int) -> str:
-    known = {int(one): one.word for one in Operation}
+def _word(history: History, number: int) -> str:
+    known = {int(one): one.word for one in history.kinds}
     return known.get(number, f"operation {number}")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.checks import told_metrics
+from harness.checks import own_metrics, told_metrics
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import LATENCIES
 from harness.checks.verdict import Finding
 from harness.history.gaps import Part
 from harness.history.history import History
-from harness.operations import Operation
+from harness.operations import Operation, own
 from harness.reports.series import clock, told
 from harness.reports.series.chart import Bound, Chart
 from harness.reports.series.resources import key_of
@@ -87,12 +87,14 @@ def chart_of(finding: Finding) -> str:
     if finding.metric:
         word = finding.metric.partition(".")[0]
         metric = METRICS.find(finding.metric)
-        if word not in {one.word for one in Operation} or metric is None:
+        known = {one.word for one in Operation}
+        is_of_one = word in known or own_metrics.is_own(finding.metric)
+        if metric is None or not is_of_one:
             return ""
         return f"latency-{word}" if metric.kind == "time" else f"outcomes-{word}"
-    operation = _operation(finding.name)
-    if operation is not None:
-        return f"outcomes-{operation.word}"
+    about = _operation(finding.name)
+    if about is not None:
+        return f"outcomes-{about}"
     return CHECKS.get(finding.name.partition(":")[0], ("", ()))[0]
 
 
@@ -119,17 +121,17 @@ def files_of(finding: Finding) -> tuple[str, ...]:
     return CHECKS.get(finding.name.partition(":")[0], ("", ()))[1]
 
 
-def _operation(name: str) -> Operation | None:
-    """The operation that a check's finding is about."""
+def _operation(name: str) -> str | None:
+    """The operation that a check's finding is about, by word."""
     for operation in Operation:
         ledger = operation.spec.ledger
         named = "" if ledger is None else ledger.finding.partition("{")[0]
         words = (f"{operation.word}: ", f"load: {operation.word}")
         if name.startswith(words) or name.endswith(f": {operation.word}"):
-            return operation
+            return operation.word
         if named and name.startswith(named):
-            return operation
-    return None
+            return operation.word
+    return own.word_in(name)
 
 
 def with_bounds(history: History, charts: Sequence[Chart], found: Sequence[Finding]) -> list[Chart]:

@@ -60,7 +60,7 @@ class Sent:
 def sent(history: History) -> list[Sent]:
     """Pick the operations of each kind that the run has."""
     kinds = np.unique(history.column("operation"))
-    return [_of(history, operation) for operation in Operation if int(operation) in kinds]
+    return [_of(history, operation) for operation in history.kinds if int(operation) in kinds]
 
 
 def _of(history: History, operation: Operation) -> Sent:
@@ -91,7 +91,8 @@ def _took_ns(history: History, operation: Operation) -> tuple[Floats, str, bool]
     the last of all nodes had it: that no journal can tell that does not keep its record.
     """
     ledger = operation.spec.ledger
-    if ledger is None or ledger.witness is not Witness.EVERY_OTHER_NODE:
+    is_broadcast = ledger is not None and ledger.witness is Witness.EVERY_OTHER_NODE
+    if ledger is None or not is_broadcast or operation.is_own:
         return records.took_ns(history, records.WHOLE_RUN, operation), "", False
     if ledger.record in history.kept or (history.journal["kind"] == ledger.record).any():
         until = "until the last of the nodes that were to have it had it"

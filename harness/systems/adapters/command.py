@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import HarnessError
 from harness.faults.fault import State
 from harness.operations import Operation, Outcome, Request, Response
+from harness.operations.operation import Address
 from harness.operations.records import RecordKind
 from harness.runtimes import builds
 from harness.runtimes.runtime import Place, Process
@@ -38,7 +39,7 @@ from harness.systems.adapters.command_fields import filled
 from harness.systems.adapters.command_file import CommandFile, Received
 from harness.systems.adapters.command_join import Joining
 from harness.systems.adapters.command_launch import Around
-from harness.systems.adapters.command_reports import KINDS, Meeting, Reports
+from harness.systems.adapters.command_reports import BY_ID, Meeting, Reports
 from harness.systems.transports import logs
 from harness.topology.topology import Topology
 
@@ -245,6 +246,9 @@ class Driver:
             if send.by is not None:
                 found = await self._answered(request, found, send.by, said, sent_ns)
             return found
+        if send.by is not None:  # of a system's own: who answered it counts, not what it brought
+            done = Response(request.id, Outcome.OK, at_ns)
+            return await self._answered(request, done, send.by, said, sent_ns)
         if request.operation is Operation.CONNECT:
             meeting = RecordKind.CONNECTED, request.target or b"", self._own
             return await self._met(
@@ -289,7 +293,7 @@ class Driver:
             "payload": payload.hex()[: len(payload)],
             "payload_bytes": str(len(payload)),
         }
-        if request.operation in (Operation.DHT_PUT, Operation.DHT_GET):
+        if request.operation.spec.to in (Address.NEW_KEY, Address.STORED_KEY):
             values["key"] = (request.target or b"").hex()
         elif request.target is not None:
             target = self._peers[request.target]
@@ -303,7 +307,8 @@ class Driver:
     def _says_id(self, operation: Operation) -> bool:
         """Whether what becomes of an operation is known by the id that its payload begins with."""
         is_read = operation is Operation.DHT_PUT and Operation.DHT_GET in self._file.send
-        return operation in KINDS or is_read
+        ledger = operation.spec.ledger
+        return is_read or (ledger is not None and ledger.witness in BY_ID)
 
     async def close(self) -> None:
         """See adapter.Driver."""

@@ -14,8 +14,10 @@ from pathlib import Path
 
 from harness import redaction
 from harness.errors import BadFileError
-from harness.operations import Operation
+from harness.operations import Operation, own
+from harness.operations.operation import Address
 from harness.operations.records import RecordKind
+from harness.scenario import own_operations
 from harness.scenario.tables import Table, load
 from harness.systems.adapter import MetricsPage
 from harness.systems.adapters import command_start, exemptions
@@ -174,6 +176,7 @@ def read(path: Path) -> CommandFile:
     secrets = _secrets(table.table("secrets"))
     ways = _ways(table, secrets)
     sent = [operation for operation in OPERATIONS if operation.word in tables["send"]]
+    sent += own_operations.read(tables["send"])
     made = CommandFile(
         name=_name(table, path),
         folder=path.parent,
@@ -200,7 +203,8 @@ def _require_whole(made: CommandFile, path: Path) -> None:
     if not made.send:
         raise BadFileError(
             f"{path}: send: expected at least one of "
-            f"{', '.join(operation.word for operation in OPERATIONS)}; found none"
+            f"{', '.join(operation.word for operation in OPERATIONS)}, or one of your own with its "
+            "ledger; found none"
         )
     for operation in made.send:
         _require_told(made, operation, path)
@@ -218,17 +222,23 @@ def _require_whole(made: CommandFile, path: Path) -> None:
 def _require_told(made: CommandFile, operation: Operation, path: Path) -> None:
     """Raise BadFileError where nobody would tell of an operation that it happened."""
     kind = TOLD_BY_RECEIVERS.get(operation)
+    if operation.is_own and operation.spec.ledger is not None:
+        kind = own.ledger_of(operation)
     if kind is not None and made.received is None:
         raise BadFileError(
             f"{path}: received: expected http, line, log or helper, found nothing: that a node "
             f"took a {operation.word} says nothing of who received it"
         )
     kinds = made.received.kinds if made.received is not None else {}
-    if kind is not None and KINDS[kind] not in kinds and (kinds or operation is Operation.CONNECT):
+    # Without kinds, a line that holds an operation's id says that it arrived.
+    by_id = not kinds and kind in ("delivered", "received")
+    if kind is not None and KINDS[kind] not in kinds and not by_id:
         raise BadFileError(
             f"{path}: received.kinds: expected {kind}, by which the ledger of {operation.word} is "
             f"kept; found {', '.join(word for word in KINDS if KINDS[word] in kinds) or 'none'}"
         )
+    if operation.is_own:
+        return
     get = made.send.get(Operation.DHT_GET)
     if get is not None and (get.by is None) == (RecordKind.ANSWERED in kinds):
         raise BadFileError(
@@ -308,7 +318,12 @@ def _ready(table: Table, ways: Ways) -> Ready:
 
 def _send(table: Table, operation: Operation, ways: Ways) -> Send:
     made = send(table, OF_AN_OPERATION, ways)
-    if operation is Operation.DHT_GET and "by" in table:
+    is_answered = operation.is_own and own.ledger_of(operation) == own.ANSWERED
+    if operation.is_own:
+        _require_fields(made, operation, table.where)
+        for key in own_operations.KEYS:
+            table.take_or_none(key, str)
+    if is_answered or (operation is Operation.DHT_GET and "by" in table):
         by = pattern(table.take("by", str), f"{table.where}.by")
         if by.groups != 1:
             raise BadFileError(
@@ -318,6 +333,22 @@ def _send(table: Table, operation: Operation, ways: Ways) -> Send:
         made = Send(ask=made.ask, ok=made.ok, by=by)
     table.finish()
     return made
+
+
+def _require_fields(made: Send, operation: Operation, where: str) -> None:
+    """Raise BadFileError where an operation of one's own is asked for by what it has not."""
+    has = set(OF_AN_OPERATION)
+    if operation.spec.to is not Address.NODE:
+        has -= {"target", "target_address", "target_prepared"}
+    if operation.spec.to not in (Address.NEW_KEY, Address.STORED_KEY):
+        has -= {"key"}
+    for said in texts_of(made.ask):
+        for name in FIELD.findall(said):
+            if name in set(OF_AN_OPERATION) - has:
+                raise BadFileError(
+                    f"{where}: what is addressed to {operation.spec.to.value!r} has no {{{name}}}: "
+                    "expected another `to`, or another field"
+                )
 
 
 def _metrics(table: Table) -> MetricsPage:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from harness.operations import Operation, Request
-from harness.operations.operation import ID_BYTES
+from harness.operations import Request
+from harness.operations.operation import ID_BYTES, Address, Witness
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place
 from harness.systems.adapter import Saw
@@ -20,7 +20,7 @@ from harness.systems.adapters import driven
 from harness.systems.adapters.command_answers import keys_of, known_ids, named_in, others
 from harness.systems.adapters.sent import KNOWN_MAX, Sent
 
-KINDS = {Operation.PRIVATE_MESSAGE: RecordKind.DELIVERED, Operation.BROADCAST: RecordKind.RECEIVED}
+BY_ID = (Witness.TARGET, Witness.EVERY_OTHER_NODE)  # whose reports name the operation itself
 MEETINGS_MAX = 1 << 10  # of two nodes that nobody has asked for yet
 SHARED = b""  # the source of a key that several put under
 
@@ -53,9 +53,10 @@ class Reports:
 
     def remember(self, request: Request, source: bytes) -> None:
         """Remember an operation that is about to be asked for."""
-        if request.operation in KINDS:
-            self.sent.remember(request.id, int(KINDS[request.operation]))
-        if request.operation is Operation.DHT_PUT:
+        ledger = request.operation.spec.ledger
+        if ledger is not None and ledger.witness in BY_ID:
+            self.sent.remember(request.id, int(ledger.record))
+        if request.operation.spec.to is Address.NEW_KEY:
             key = (request.target or b"")[:ID_BYTES]
             _keep(self._sources, request.id, source)
             _keep(self._keys, key, SHARED if self._keys.get(key, source) != source else source)

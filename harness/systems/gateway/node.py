@@ -53,6 +53,9 @@ class GatewayNode:
             notify,
             peers,
         )
+        self._kinds: dict[int, Operation] = {
+            int(one): one for one in (*Operation, *adapter.operations)
+        }
         self._journal = Journal(endpoint.wire_id)
         self._driver: Driver | None = None
         self._counted_before: dict[str, dict[int, int]] = {}  # by its histograms, before this run
@@ -205,12 +208,20 @@ class GatewayNode:
             case ["op", list() as asked]:
                 for id_, operation, target, slot, timeout_ms in asked:
                     payload = slot if isinstance(slot, bytes) else None
-                    request = Request(id_, Operation(operation), target, payload, timeout_ms)
+                    kind = self._kind(operation)
+                    request = Request(id_, kind, target, payload, timeout_ms)
                     self._spawn(self._perform(connection, request))
             case ["call", seq, str() as method, dict()]:
                 self._spawn(self._call(connection, seq, method, descriptors))
             case _:
                 raise HarnessError("expected a frame op or call")
+
+    def _kind(self, number: int) -> Operation:
+        """Return the operation that a number means here. Raises HarnessError."""
+        found = self._kinds.get(number)
+        if found is None:
+            raise HarnessError(f"this system has no operation of the number {number}")
+        return found
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

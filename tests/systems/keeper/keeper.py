@@ -13,7 +13,7 @@ import threading
 
 PORT, LINK_PORT = 6000, 6001
 LIES = {
-    "hoards": "says that it put a value, and keeps it for itself",
+    "hoards": "says that it put a value, or passed a word on, and keeps it for itself",
     "invents": "says that another node answered a get than the one that did",
     "ignores": "takes no notice of who connects to it",
 }
@@ -40,6 +40,13 @@ class Node:
                 if said != "NONE":
                     who = [*self.others][-1] if self.lie == "invents" else name
                     return f"VALUE {said} from {who}"
+        if word in ("TELL", "SHOUT"):
+            to = [rest[0]] if word == "TELL" else self.others.values()
+            for address in to if self.lie != "hoards" else ():
+                self.ask(address, f"{word} {rest[-1]}")
+            return "OK"
+        if word == "COUNT":
+            return f"HAS {len(self.values)}"
         if word == "MEET":
             return self.ask(rest[0], f"HELLO {self.name}")
         return "PONG" if word == "PING" else "NONE"
@@ -60,6 +67,8 @@ class Node:
             if key not in self.values:
                 return "NONE"
             return self.tell(f"gave {key} to {asker}", self.values[key])
+        if word in ("TELL", "SHOUT"):
+            return self.tell(f"{'told' if word == 'TELL' else 'heard'} {rest[0]}", "OK")
         return "OK" if self.lie == "ignores" else self.tell(f"met {rest[0]}", "OK")
 
     def tell(self, line, answer):

@@ -41,7 +41,7 @@ operations = st.builds(
         outcome=int(Outcome.OK if is_ok else Outcome.UNKNOWN),
     ),
     st.sampled_from(IDS),
-    st.sampled_from(Operation),
+    st.sampled_from(list(Operation)),
     st.tuples(nodes, nodes),
     st.tuples(times, st.integers(0, 12), times),
     st.integers(-1, NODES - 1),

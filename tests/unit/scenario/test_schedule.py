@@ -43,7 +43,7 @@ def rows(stream, share, *, seconds, nodes=NODES):
     rate=st.floats(0.5, 9_000),
     seed=st.integers(0, 1 << 30),
     arrivals=st.sampled_from(Arrivals),
-    operation=st.sampled_from(Operation),
+    operation=st.sampled_from(list(Operation)),
 )
 def test_the_union_over_workers_is_the_whole_schedule(workers, rate, seed, arrivals, operation):
     stream = Stream(operation=operation, rate_per_s=rate, arrivals=arrivals)

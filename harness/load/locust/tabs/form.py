@@ -89,7 +89,7 @@ def _asked(given: Namespace, chosen: list[Any], desk: Desk) -> RunRequest:
     status = desk.ask("status")  # now, and not as of a second ago
     asked = requests.made(given, chosen, status, lambda: desk.kernel()["backends"])
     if asked.begin["budget"] is not None:
-        rows.validate(read_budget(Path(asked.begin["budget"])).rows)
+        rows.validate(read_budget(Path(asked.begin["budget"])).rows, None)
     return asked
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from harness.operations import Operation, Request
+from harness.operations import Operation, Request, own
 from harness.operations.operation import key_of, shared_key
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place
@@ -115,3 +115,15 @@ def test_each_meeting_is_of_one_who_asked(reports):
             await asyncio.wait_for(reports.meeting(meeting, 8), 0.01)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("ledger", ["stored", "none"])
+def test_a_key_of_an_operation_of_ones_own_is_known_whatever_its_ledger(reports, ledger):
+    """Who gave what was under it named no key that anybody had put: the run was in doubt."""
+    keep, key = own.made(64, "keep", ledger, "new key"), key_of(ID)
+    reports.remember(Request(ID, keep, key, ID + bytes(24), 1000), B)
+    assert told(reports, f"stored {key.hex()}") == ([(RecordKind.STORED, key[:16], B)], "")
+    assert told(reports, f"gave {key.hex()} to node-c") == (
+        [(RecordKind.ANSWERED, key[:16], C)],
+        "",
+    )
