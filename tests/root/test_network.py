@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 
+import psutil
 import pytest
 from kit.desk import wait_for
 
@@ -51,6 +53,21 @@ def test_an_engine_that_takes_long_to_start_is_waited_for(net, tmp_path, monkeyp
     it = net()
     it.set(where="n0 -> n1", delay="60ms")
     assert it.ping("n0", "n1")[1] == pytest.approx(60, abs=15)
+
+
+def test_an_engine_that_lets_packets_go_late_is_told(net):
+    """Whoever looked at another moment measured what was asked."""
+    it = net()
+    it.set(where="n0 -> n1", delay="60ms")
+    children = psutil.Process().children(recursive=True)
+    [engine] = [one.pid for one in children if "delay_engine" in " ".join(one.cmdline())]
+    waker = threading.Timer(0.6, os.kill, (engine, signal.SIGCONT))
+    os.kill(engine, signal.SIGSTOP)
+    waker.start()
+    late = [one for _, one in it.one_way(30) if one > 70]
+    assert len(late) > 15
+    assert "the delay engine was late: it let" in str(it.network.drift())
+    assert not any(it.network.drift().values())  # it is not late since
 
 
 def test_faults_fold_and_come_off_one_by_one(net):

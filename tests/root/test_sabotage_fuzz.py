@@ -9,6 +9,8 @@ import os
 import random
 import time
 from contextlib import suppress
+from math import inf
+from pathlib import Path
 
 import pytest
 from kit.desk import TEN, Desk, once_in_three, wait_for
@@ -48,20 +50,40 @@ def faults(desk: Desk) -> list:
 
 
 def sabotaged(desk: Desk, seed: int | None) -> tuple[str, dict[str, str], dict]:
-    """Run with one change, None: without; what was done, what the outsider saw, the finding."""
+    """Run with one change, None: without; what was done, what the outsider saw, the finding. Where
+    a busy host had it look when the faults were gone already, it is run again.
+    """
+    for _ in range(3):
+        *found, looked_ns, over_ns = once_sabotaged(desk, seed)
+        if looked_ns < over_ns:
+            break
+    assert looked_ns < over_ns, "the outsider came too late three times"
+    return tuple(found)
+
+
+def over_at_ns(run: str) -> float:
+    """When the first fault of a run went; never, where nobody lived to say so."""
+    lines = map(json.loads, Path(run, "events.jsonl").read_text().splitlines())
+    gone = [one["at_ns"] for one in lines if one.get("verb") == "clear"]
+    return min(gone, default=inf)
+
+
+def once_sabotaged(desk: Desk, seed: int | None) -> tuple[str, dict[str, str], dict, int, float]:
+    """What `sabotaged` says, when the outsider had looked, and when the first fault went."""
     running = desk.start("run", "fuzz.toml", "--json")
     try:
         wait_for(lambda: len(faults(desk)) == 6, running.poll, PATIENCE_S)
         place = open_place(desk.supervisor())
         time.sleep(1)
         done = "nothing" if seed is None else sabotage(place, random.Random(f"{seed}/sabotage"))
-        seen = outsider(place)
+        seen, looked_ns = outsider(place), time.monotonic_ns()
         place.close()
     finally:
         said, error = running.communicate(timeout=120)
     assert said, error
-    [finding] = [one for one in json.loads(said)["findings"] if one["name"].startswith("faults")]
-    return done, seen, finding
+    verdict = json.loads(said)
+    [finding] = [one for one in verdict["findings"] if one["name"].startswith("faults")]
+    return done, seen, finding, looked_ns, over_at_ns(verdict["run"])
 
 
 def test_without_a_sabotage_all_is_as_asked(desk):

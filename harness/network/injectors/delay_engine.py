@@ -6,7 +6,8 @@ It is a process of its own, which imports the standard library alone.
 
 Control is JSON datagrams: ``{"set": {class: [delay_s, jitter_s, reorder]}}``, ``{"drop":
 [class]}``, ``{"read": true}``. Each is answered by the table, the number of packets held and seen,
-and the most that were held at once since the table changed. When control closes, the engine lets go
+the most that were held at once since the table changed, and how many were let go since the last
+read, and how many of them late. When control closes, the engine lets go
 of what it holds and ends. If it is killed, the kernel drops what it held and passes all that
 follows (queue-bypass).
 """
@@ -30,6 +31,7 @@ PACKET = struct.pack("=H", 3 << 8)
 ATTRIBUTES_AT, ID_AT, MARK_ATTRIBUTE = 32, 24, 3
 ACCEPT = socket.htonl(1)
 EARLY_S = 3e-5  # a packet due so soon is let go now: sleeping takes longer
+LATE_S, LATE = 0.005, 0.1  # from which on, and from which share of its delay, a packet is late
 BURST = 128  # packets taken between two looks at what is due
 TOGETHER = 256  # verdicts a system call
 IDLE_S = 0.2
@@ -45,9 +47,9 @@ class Engine:
             random.Random(seed).uniform,
             random.Random(seed + 1).random,
         )
-        self._held: list[tuple[float, int, int]] = []
+        self._held: list[tuple[float, int, int, float]] = []  # due, number, packet, late from
         self._classes: dict[int, tuple[float, float, float]] = {}
-        self._seen = self._most = 0
+        self._seen = self._most = self._gone = self._late = 0
 
     def run(self) -> None:
         """Hold packets and let them go until control closes."""
@@ -62,13 +64,15 @@ class Engine:
                 if self._held
                 else IDLE_S
             )
+            back_s = time.monotonic() + wait_s + LATE_S
             ready = select.select(
                 [self._queue] if over else [self._queue, self._control], [], [], wait_s
             )[0]
+            was_away = time.monotonic() > back_s
             if self._control in ready:
                 over = not self._obey()
             if self._queue in ready:
-                self._take()
+                self._take(was_away)
             self._let_go(float("inf") if over else time.monotonic() + EARLY_S)
 
     def _obey(self) -> bool:
@@ -91,12 +95,17 @@ class Engine:
                     "held": len(self._held),
                     "seen": self._seen,
                     "most": self._most,
+                    "gone": self._gone,
+                    "late": self._late,
                 }
             ).encode()
         )
+        if "read" in asked:
+            self._gone = self._late = 0
         return True
 
-    def _take(self) -> None:
+    def _take(self, was_away: bool) -> None:
+        """Take what is in the queue; what came while the engine `was_away` is late already."""
         for _ in range(BURST):
             try:
                 data = self._queue.recv(4096)
@@ -119,16 +128,18 @@ class Engine:
                 + delay_s
                 + (self._uniform(-jitter_s, jitter_s) if jitter_s else 0.0)
             )
-            heapq.heappush(
-                self._held, (due_s, self._seen, struct.unpack_from("!I", data, ID_AT)[0])
-            )
+            packet = struct.unpack_from("!I", data, ID_AT)[0]
+            late_s = 0.0 if was_away else due_s + max(LATE_S, LATE * delay_s)
+            heapq.heappush(self._held, (due_s, self._seen, packet, late_s))
             self._seen += 1
             self._most = max(self._most, len(self._held))
 
     def _let_go(self, until_s: float) -> None:
-        verdicts = []
+        verdicts, now_s = [], time.monotonic()
         while self._held and self._held[0][0] <= until_s:
-            _, _, packet = heapq.heappop(self._held)
+            _, _, packet, late_s = heapq.heappop(self._held)
+            self._gone += 1
+            self._late += late_s < now_s
             verdicts.append(
                 struct.pack(
                     "=IHHII4sHHII",

@@ -27,6 +27,7 @@ ENGINE = Path(__file__).with_name("delay_engine.py")
 START_TIMEOUT_S = 10.0  # until its first answer
 ANSWER_TIMEOUT_S = 2.0
 END_TIMEOUT_S = 5.0  # what is held is let go at once
+LATE_SHARE, LATE_LEAST = 0.5, 10  # of the packets let go between two looks, and so many
 HELD_MOST = 60_000  # the kernel lets pass what comes to a queue of 65,536
 
 
@@ -115,6 +116,12 @@ class Nfqueue(OfTheKernel):
             return (
                 f"{found['most']:,} packets were held at once: what came to the full queue passed "
                 "without delay"
+            )
+        gone, late = found["gone"], found["late"]
+        if late >= LATE_LEAST and late > LATE_SHARE * gone:
+            return (
+                f"the delay engine was late: it let {late:,} of {gone:,} packets go more than "
+                "5 ms, or a tenth of their delay, after they were due"
             )
         return None
 
