@@ -21,6 +21,7 @@ LIES = (
     "binary",
 )
 LIE = LIES[int(sys.argv[1])]
+MUCH = "".join(f"line_{number} {'1' * 1000}\n" for number in range(4_000)).encode()
 COUNTED = itertools.count(10, 10)
 
 
@@ -56,8 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         while is_page and LIE == "endless":
             time.sleep(0.1)
             self.wfile.write(b"# and on\n")
-        for number in range(1 << 20 if is_page and LIE == "much" else 0):
-            self.wfile.write(f"line_{number} {'1' * 1000}\n".encode())
+        if is_page and LIE == "much":
+            self.wfile.write(MUCH)
 
     def log_message(self, *_):
         pass
