@@ -33,10 +33,10 @@ def read(send: Table) -> tuple[Operation, ...]:
 def _one(send: Table, number: int, word: str, known: Iterable[str]) -> Operation:
     table = send.table(word)
     if "ledger" not in table:
+        hint = did_you_mean(word, known) or "."
         raise BadFileError(
-            f"{table.where}: no operation of the harness has this word"
-            f"{did_you_mean(word, known)}; one of your own says its ledger, by which it is counted "
-            f"(docs/your-own-node.md): expected ledger as one of {', '.join(LEDGERS)}, found none"
+            f"{table.where}: unknown key{hint} An operation of your own says "
+            f"its ledger, by which it is counted: one of {', '.join(LEDGERS)}; found none"
         )
     ledger, to = table.take("ledger", str), table.take_or_none("to", str)
     return with_file(table.where, lambda: made(number, word, ledger, to))

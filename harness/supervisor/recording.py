@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,17 +25,15 @@ from harness.history.events import (
     RunBegan,
     RunEnded,
 )
-from harness.history.folder import VERSION, RunFolder, require_writable
+from harness.history.folder import RunFolder, require_writable
 from harness.history.proof import Proof
-from harness.host.facts import host_facts
 from harness.kernel.proc import is_ended
 from harness.network import injectors
 from harness.network.proof.datagrams import Prober
 from harness.network.proof.prover import Prover
 from harness.runtimes.runtime import Ending
-from harness.scenario import identifiers
 from harness.scenario.timeline import Timeline
-from harness.supervisor import journals
+from harness.supervisor import beginning, journals
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import NOBODY, Faults, Listener
@@ -267,14 +264,9 @@ class Recording:
 
     def _write_facts(self, t0_ns: int, load: Mapping[str, Any]) -> None:
         self._facts = {
-            "version": VERSION,
-            "manifest": True,
-            "started": datetime.now(UTC).isoformat(),
-            "t0_ns": t0_ns,
-            "id_key": identifiers.draw_key().hex(),
+            **beginning.facts(t0_ns),
             "name": self._name,
             "plan": self._timeline.as_json()["phases"],
-            "host": host_facts(),
             **self._facts,
             **self._past.facts(),
             "load": dict(load),

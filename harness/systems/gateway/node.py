@@ -53,9 +53,7 @@ class GatewayNode:
             notify,
             peers,
         )
-        self._kinds: dict[int, Operation] = {
-            int(one): one for one in (*Operation, *adapter.operations)
-        }
+        self._kinds = {int(one): one for one in Operation}  # and what was asked for of its own
         self._journal = Journal(endpoint.wire_id)
         self._driver: Driver | None = None
         self._counted_before: dict[str, dict[int, int]] = {}  # by its histograms, before this run
@@ -218,10 +216,11 @@ class GatewayNode:
 
     def _kind(self, number: int) -> Operation:
         """Return the operation that a number means here. Raises HarnessError."""
-        found = self._kinds.get(number)
-        if found is None:
+        if number not in self._kinds:
+            self._kinds |= {int(one): one for one in self._adapter.operations}
+        if number not in self._kinds:
             raise HarnessError(f"this system has no operation of the number {number}")
-        return found
+        return self._kinds[number]
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine)

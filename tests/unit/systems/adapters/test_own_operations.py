@@ -118,9 +118,13 @@ def test_a_file_has_no_more_than_there_are_numbers(folder):
         (
             "[send.tell]\nledger",
             "[send.tel]\nleger",
-            "send.tel: no operation of the harness has this word; one of your own says its ledger",
+            "send.tel: unknown key. An operation of your own says its ledger",
         ),
-        ("[send.dht_put]", "[send.dht_putt]", "has this word; did you mean 'dht_put'?; one of"),
+        (
+            "[send.dht_put]",
+            "[send.dht_putt]",
+            "send.dht_putt: unknown key; did you mean 'dht_put'? An operation",
+        ),
         ('"delivered"', '"deliverd"', "send.tell: ledger: expected one of delivered, received"),
         ('"delivered"', '"deliverd"', "did you mean 'delivered'?"),
         ("[send.tell]", "[send.cpu]", "send.cpu: 'cpu' cannot be the word of an operation of one"),
