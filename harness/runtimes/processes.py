@@ -12,7 +12,7 @@ import os
 import signal
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fcntl import F_DUPFD_CLOEXEC, fcntl
@@ -113,6 +113,10 @@ class HostProcesses(ABC):
         end = _groups("", root)
         found = {*cgroups.owners(), *accounts.owners()}
         return sorted(one.removesuffix(end) for one in found if one.endswith(end))
+
+    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+        """See Runtime. Nothing can begin before it is known where."""
+        del zygotes
 
     def ground(self, moved: Callable[[str, int], None]) -> Mapping[str, Ground]:
         """See Runtime. Nowhere, where the runtime starts them."""

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -225,6 +225,11 @@ class Runtime(Protocol):
         """Tell where nodes stand already, each by its name: those that were brought; empty where
         the harness makes their namespaces. `moved` is told of one that runs anew in another
         namespace, by a descriptor that it takes. Raises UsageError, UnavailableError.
+        """
+
+    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+        """Begin what takes its time before processes of these zygotes can be started, and go on
+        beside the caller. `start` does without.
         """
 
     def start(
