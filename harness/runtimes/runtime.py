@@ -227,6 +227,11 @@ class Runtime(Protocol):
         namespace, by a descriptor that it takes. Raises UsageError, UnavailableError.
         """
 
+    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+        """Begin what takes its time before processes of these zygotes can be started, and go on
+        beside the caller. `start` does without.
+        """
+
     def start(
         self,
         launches: Iterable[tuple[Place, Process]],

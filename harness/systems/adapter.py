@@ -77,6 +77,9 @@ class NodeAdapter(Protocol):
     wipes: bool
     # Whether it says how nodes are started; else they are containers that a program brings.
     starts: bool
+    # The commands of the zygotes that fork its nodes, as `prepare` names them: a runtime may have
+    # them up by then. None need be told.
+    zygotes: Collection[tuple[str, ...]]
     # The options of nodes that it knows; None: it does not say, and is told all of them. Those of
     # the system that a scenario was written for are left out where they are none of these.
     options: Collection[str] | None

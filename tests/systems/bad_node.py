@@ -30,6 +30,7 @@ class BadNode(Meshnode):
     """meshnode, started by this file."""
 
     kind = ""
+    zygotes = ()
 
     def _process(self, place, state):
         from dataclasses import replace

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -66,6 +66,11 @@ class NetnsRuntime(processes.HostProcesses):
             raise _no_image("nodes", program.image)
         if program.file is not None:
             _program(program.file)
+
+    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+        """See Runtime. Must be called from the main thread, as `start`."""
+        for command in zygotes:
+            self._zygote(command)
 
     def start(
         self,
@@ -133,14 +138,17 @@ class NetnsRuntime(processes.HostProcesses):
 
     def _zygote_for(self, place: Place, process: Process) -> Zygote:
         """Return who starts it, and has what it needs: a node that is executed has an account."""
-        if process.zygote not in self._zygotes:
-            made = self._zygotes[process.zygote] = self._make_zygote(process.zygote)
-            priority.lead(made.guard.pid)
         name = place.node.name
         account = None if process.zygote else accounts.make(self.owner_of_groups, name)
         if account is not None:
             self._accounts[name] = account
-        return self._zygotes[process.zygote].zygote
+        return self._zygote(process.zygote)
+
+    def _zygote(self, command: tuple[str, ...]) -> Zygote:
+        if command not in self._zygotes:
+            made = self._zygotes[command] = self._make_zygote(command)
+            priority.lead(made.guard.pid)
+        return self._zygotes[command].zygote
 
     def _group(self, node: str) -> str | None:
         """The file by which a node enters its control group."""

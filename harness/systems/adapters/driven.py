@@ -35,6 +35,7 @@ class Driven:
     keeps_links = False
     wipes = False
     starts = True
+    zygotes: Collection[tuple[str, ...]] = ()
     options: Collection[str] | None = None
     ports: tuple[int, ...] = ()
     confirmed: frozenset[Operation] = frozenset()

@@ -20,6 +20,7 @@ from harness.systems.protocol import ControlCodec, NodeSocket
 from harness.topology.topology import Topology
 
 PORT = 7000
+ZYGOTE = ("meshnode", "zygote")
 OPTIONS = {
     "fanout": int,
     "k": int,
@@ -41,6 +42,7 @@ class Meshnode:
     keeps_links = True
     wipes = False
     starts = True
+    zygotes: Collection[tuple[str, ...]] = (ZYGOTE,)
     options: Collection[str] | None = frozenset(OPTIONS)
     ports = (PORT,)
     exempt: Mapping[str, str] = {}
@@ -101,7 +103,7 @@ class Meshnode:
             argv=("meshnode", "run", "--config", str(place.directory / "node.json")),
             environment={"NOTIFY_SOCKET": str(state / "notify" / "socket")},
             image=Image("meshnode"),
-            zygote=("meshnode", "zygote"),
+            zygote=ZYGOTE,
         )
 
     def endpoints(self, places: Sequence[Place]) -> list[Endpoint]:

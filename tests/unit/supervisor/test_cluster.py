@@ -50,6 +50,9 @@ class Runtime:
     def ground(self, _moved):
         return {}
 
+    def warm(self, zygotes):
+        self.warmed = [*zygotes, *self.cluster.fabric.wires]
+
     def start(self, launches, *_):
         for place, _ in launches:
             self.found[place.node.name] = list(self.cluster.fabric.joined)
@@ -62,6 +65,7 @@ def asked_for(folder, zygotes, **how):
 
     class Adapter:
         name, ports, keeps_links, wipes = "none", (), False, False
+        zygotes = (("z",),)
 
         def prepare(self, _topology, places, _state):
             image = Image("none")
@@ -95,6 +99,7 @@ def test_what_a_zygote_holds_is_asked_for_once_it_is_joined_itself(tmp_path):
         "n3": ["n0", "n1", "n2", "n3"],
     }
     assert runtime.network is not None  # before what is held may begin
+    assert runtime.warmed == [("z",)], "the zygote, and no namespace yet"
 
 
 def test_what_runs_at_once_is_asked_for_when_the_network_stands(tmp_path):

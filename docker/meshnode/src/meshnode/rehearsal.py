@@ -11,7 +11,7 @@ from pathlib import Path
 import uvloop
 
 from meshnode.identity import AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE, Identity, pem_of_seed
-from meshnode.tls import Channel, Contexts
+from meshnode.tls import Channel, Contexts, make_ahead
 from meshnode.wire import Datagrams
 
 # Nobody's: the Ed25519 seed of 32 zeros, and the certificate that it signs for itself.
@@ -30,6 +30,7 @@ def rehearse() -> None:
     """Do what every node does first: read an identity, link, seal a datagram, log, run a loop."""
     with suppress(OSError), tempfile.TemporaryDirectory() as folder:  # no place for it: no matter
         _link(Path(folder))
+    make_ahead()
     identity = Identity.from_seed(_SEED)
     datagrams = Datagrams(identity)
     datagrams.open(datagrams.seal(1, identity.node_id, b"", 0), 0)

@@ -30,6 +30,9 @@ class _Data(ctypes.Structure):
     )
 
 
+_DATA = _Data * 2  # made once: a forked node finds the type
+
+
 def enter_network_namespace(descriptor: int) -> None:
     """setns(2) with CLONE_NEWNET: anything but a network namespace is refused. Raises
     SandboxError.
@@ -45,7 +48,7 @@ def drop_sys_admin() -> None:
         "prctl(PR_CAP_AMBIENT)",
         _libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_LOWER, CAP_SYS_ADMIN, 0, 0),
     )
-    header, data = _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)()
+    header, data = _Header(_CAPABILITY_VERSION_3, 0), _DATA()
     _check("capget", _libc.capget(ctypes.byref(header), data))
     keep = ~(1 << CAP_SYS_ADMIN) & 0xFFFFFFFF
     low = data[0]

@@ -22,17 +22,34 @@ class Contexts:
     """What both roles of a link need, read once from the node's directory. Raises IdentityError."""
 
     def __init__(self, directory: Path) -> None:
-        self.server = _context(ssl.PROTOCOL_TLS_SERVER, directory)
-        self.server.num_tickets = 0  # sessions are not resumed: a ticket would only cost
-        self.client = _context(ssl.PROTOCOL_TLS_CLIENT, directory)
+        self.server, self.client = _ahead.pop() if _ahead else _blank()
+        for context in (self.server, self.client):
+            _fill(context, directory)
 
 
-def _context(protocol: int, directory: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
-    context.check_hostname = False  # the peer is who its key says, names mean nothing here
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.options |= ssl.OP_NO_TICKET
+_ahead: list[tuple[ssl.SSLContext, ssl.SSLContext]] = []
+
+
+def make_ahead() -> None:
+    """Make contexts without a node, for the next `Contexts`: a node forked by the zygote finds them
+    made.
+    """
+    _ahead[:] = [_blank()]
+
+
+def _blank() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's and a client's context, which are nobody's yet."""
+    server, client = map(ssl.SSLContext, (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+    server.num_tickets = 0  # sessions are not resumed: a ticket would only cost
+    for context in (server, client):
+        context.check_hostname = False  # the peer is who its key says, names mean nothing here
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.options |= ssl.OP_NO_TICKET
+    return server, client
+
+
+def _fill(context: ssl.SSLContext, directory: Path) -> None:
     try:
         context.load_cert_chain(directory / CERTIFICATE_FILE, directory / KEY_FILE)
         context.load_verify_locations(directory / AUTHORITY_FILE)
@@ -40,7 +57,6 @@ def _context(protocol: int, directory: Path) -> ssl.SSLContext:
         raise IdentityError(
             f"{directory}: the certificate files cannot be used: {error}"
         ) from error
-    return context
 
 
 class Channel:

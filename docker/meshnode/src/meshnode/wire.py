@@ -168,9 +168,8 @@ def signing_input(message: Message) -> bytes:
 
 def sign(message: Message, identity: Identity) -> Message:
     """The message with its origin's signature."""
-    return message._replace(
-        signature=crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES]
-    )
+    signature = crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES]
+    return Message(*message[:-1], signature)  # `_replace` takes several times as long
 
 
 def verify(message: Message) -> None:

@@ -3,6 +3,7 @@ event loop.
 """
 
 import array
+import functools
 import gc
 import json
 import logging
@@ -17,7 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from meshnode.rehearsal import rehearse
@@ -90,6 +90,7 @@ def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
     """
     requests.set_inheritable(False)
     rehearse()
+    _handled()
     gc.collect()
     gc.freeze()
     _Zygote(requests, main).serve()
@@ -310,19 +311,36 @@ def _surround(request: dict[str, Any], descriptors: list[int], ends: _Ends) -> N
     os.closerange(3, first)
     os.closerange(first + 1, second)
     os.closerange(second + 1, 1 << 20)
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - IGNORED_BY_PYTHON:
-        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
-            signal.signal(number, signal.SIG_DFL)
+    for number in _handled():
+        signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(request["directory"])
-    os.environ.clear()
-    os.environ.update(request["environment"])
+    _take_on(request["environment"])
     random.seed()
     # A signal for the zygote's terminal is not for its nodes; and until here the child had the
     # zygote's turn, which may go before that of the nodes.
     os.setsid()
-    with suppress(OSError):  # a session is scheduled as one: as nice as the zygote is
-        Path("/proc/self/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
+    # A session is scheduled as one: as nice as the zygote is.
+    with suppress(OSError), open("/proc/self/autogroup", "wb", buffering=0) as session:
+        session.write(b"%d" % os.getpriority(os.PRIO_PROCESS, 0))
+
+
+@functools.cache  # the zygote asks, and its children find it answered
+def _handled() -> tuple[int, ...]:
+    """The signals that do not do in this process what they do by default."""
+    changeable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - IGNORED_BY_PYTHON
+    return tuple(
+        number for number in changeable if signal.getsignal(number) not in {signal.SIG_DFL, None}
+    )
+
+
+def _take_on(environment: dict[str, str]) -> None:
+    """Make this the environment of the process; what is so already is not touched."""
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 def _run(argv: list[str], ends: _Ends, main: Callable[[list[str]], int]) -> int:

@@ -8,7 +8,7 @@ The caller owns socket, clock and signatures: it hands every verified message to
 import itertools
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from meshnode.dht import dump
@@ -353,7 +353,10 @@ class Dht:
             self._table.ping_answered(pending.ask.contact)
         elif operation.number in self._operations:
             known = self._table.worth_asking(answer.contacts, now_ns)
-            operation.answered(pending.ask, replace(answer, contacts=known))
+            operation.answered(
+                pending.ask,
+                Answer(kind=answer.kind, number=answer.number, contacts=known, value=answer.value),
+            )
             self._run(operation, now_ns)
 
     def _overdue(self, pending: Pending, now_ns: int) -> None:

@@ -4,7 +4,7 @@ it is over.
 
 import bisect
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from meshnode.dht.contact import Contact
@@ -45,7 +45,8 @@ class Lookup:
         self._waiting = 0  # how many are ASKED
         self._late = 0  # how many are LATE
         self._candidates: dict[bytes, _Candidate] = {}
-        self._order: list[tuple[int, bytes]] = []  # by distance, without the failed
+        # by distance, without the failed
+        self._order: list[tuple[int, bytes, _Candidate]] = []
         self._add(start, hop=1)
 
     def due(self) -> list[Contact]:
@@ -100,27 +101,24 @@ class Lookup:
         """
         return self._candidates[contact.id].hop
 
-    def _window(self) -> list[_Candidate]:
-        """The `width` nearest, and one more for each late one, so that substitutes are asked
-        meanwhile.
+    def _wanted(self) -> Iterator[_Candidate]:
+        """Whose answers are wanted: the `width` nearest, and one more for each late one, so that
+        substitutes are asked meanwhile; without the spared.
         """
-        return [self._candidates[node_id] for _, node_id in self._order[: self._width + self._late]]
-
-    def _wanted(self) -> list[_Candidate]:
-        """Whose answers are wanted: the window, without the spared."""
-        window = self._window()
         spared = self.spared
-        if spared is None:
-            return window
-        return window[:ALWAYS_ASKED] + [
-            candidate
-            for candidate in window[ALWAYS_ASKED:]
-            if candidate.state is not _State.KNOWN or not spared(candidate.contact)
-        ]
+        window = self._order[: self._width + self._late]
+        for index, (_, _, candidate) in enumerate(window):
+            is_spared = (
+                spared is not None
+                and index >= ALWAYS_ASKED
+                and candidate.state is _State.KNOWN
+                and spared(candidate.contact)
+            )
+            if not is_spared:
+                yield candidate
 
     def _answered(self) -> list[_Candidate]:
-        ordered = (self._candidates[node_id] for _, node_id in self._order)
-        return [candidate for candidate in ordered if candidate.state is _State.ANSWERED]
+        return [candidate for *_, candidate in self._order if candidate.state is _State.ANSWERED]
 
     def _place(self, contact: Contact) -> tuple[int, bytes]:
         return (contact.position ^ self._target, contact.id)
@@ -135,5 +133,5 @@ class Lookup:
     def _add(self, contacts: Iterable[Contact], hop: int) -> None:
         for contact in contacts:
             if contact.id not in self._candidates:
-                self._candidates[contact.id] = _Candidate(contact, hop)
-                bisect.insort(self._order, self._place(contact))
+                candidate = self._candidates[contact.id] = _Candidate(contact, hop)
+                bisect.insort(self._order, (*self._place(contact), candidate))

@@ -82,7 +82,7 @@ class Table:
         self._heard_ns = now_ns
         known = self._entries.get(contact.id)
         depth = self._depth(contact)
-        bucket = self._buckets.setdefault(depth, _Bucket())
+        bucket = self._bucket(depth)
         if known is not None:
             known.contact, known.seen_ns, known.failures, known.rest_until_ns = (
                 contact,
@@ -104,7 +104,7 @@ class Table:
         for contact in contacts:
             if contact.id in self._entries or contact.id == self._own.id:
                 continue
-            bucket = self._buckets.setdefault(self._depth(contact), _Bucket())
+            bucket = self._bucket(self._depth(contact))
             if len(bucket.entries) < self._k and contact.id not in bucket.replacements:
                 self._insert(bucket, _Entry(contact, None))
 
@@ -168,12 +168,18 @@ class Table:
         """The `count` nearest to `target` fit to be handed to `asker`: heard themselves, not
         failing, not the asker.
         """
-        fit = (
-            entry.contact
-            for entry in self._nearest_first(target)
-            if entry.seen_ns is not None and not entry.failures and entry.contact.id != asker
-        )
-        return list(itertools.islice(fit, count))
+        nearest: list[Contact] = []
+        for buckets in self._groups(target):
+            fit = {
+                entry.contact.position: entry.contact
+                for bucket in buckets
+                for entry in bucket.entries.values()
+                if entry.seen_ns is not None and not entry.failures
+            }
+            nearest += map(fit.__getitem__, sorted(fit, key=target.__xor__))
+            if len(nearest) > count:  # without the asker still as many
+                break
+        return [contact for contact in nearest if contact.id != asker][:count]
 
     def is_known_alive(self, contact: Contact, now_ns: int) -> bool:
         """Whether the contact was heard a moment ago, and has not failed since: it knows this node
@@ -196,19 +202,32 @@ class Table:
             if depth not in self._buckets or len(self._buckets[depth].entries) < self._k
         ]
 
+    def _bucket(self, depth: int) -> _Bucket:
+        bucket = self._buckets.get(depth)
+        if bucket is None:
+            bucket = self._buckets[depth] = _Bucket()
+        return bucket
+
     def _depth(self, contact: Contact) -> int:
         return (contact.position ^ self._own.position).bit_length()
 
     def _nearest_first(self, target: int) -> Iterator[_Entry]:
         """All entries by distance from `target`; sorts no more buckets than are read."""
+        for buckets in self._groups(target):
+            entries = [entry for bucket in buckets for entry in bucket.entries.values()]
+            yield from sorted(entries, key=lambda entry: entry.contact.position ^ target)
+
+    def _groups(self, target: int) -> Iterator[list[_Bucket]]:
+        """The buckets in groups, of which each is nearer to `target` than the next."""
         depth = (target ^ self._own.position).bit_length()
+        if depth in self._buckets:
+            yield [self._buckets[depth]]
         # these share with this node the first bit in which it differs from the target: no order
         # among them
-        nearer = [bucket for other, bucket in self._buckets.items() if other < depth]
-        farther = [[self._buckets[other]] for other in sorted(self._buckets) if other > depth]
-        for group in ([self._buckets[depth]] if depth in self._buckets else [], nearer, *farther):
-            entries = [entry for bucket in group for entry in bucket.entries.values()]
-            yield from sorted(entries, key=lambda entry: entry.contact.position ^ target)
+        yield [bucket for other, bucket in self._buckets.items() if other < depth]
+        for other in sorted(self._buckets):
+            if other > depth:
+                yield [self._buckets[other]]
 
     def _admit(self, depth: int, bucket: _Bucket, entry: _Entry) -> bool:
         if len(bucket.entries) >= self._k:
