@@ -125,7 +125,7 @@ LIES = {  # kind → exit code, finding, its answer, what was measured ends with
         "160 done before it was sent",
     ),
     "Refuses": (2, "operations that came true: private_message", "UNKNOWN", "0 of 160"),
-    "MakesUp": (1, "journals: nothing that nobody sent", "FAIL", "16 records"),
+    "MakesUp": (1, "journals: nothing that nobody sent", "FAIL", "160 records"),
     "Denies": (1, "private_message: what failed was not done", "FAIL", "160 failed, and done"),
     "Dies": (1, "nodes: alive throughout", "FAIL", "9 of 10"),
 }

@@ -95,7 +95,7 @@ class Dies(BadNode):
 
 
 class MakesUp(BadNode):
-    """Says of each tenth private message that another one came too, which nobody sent."""
+    """Says of each private message that another one came too, which nobody sent."""
 
     kind = "makes-up"
 
@@ -142,7 +142,7 @@ def plant_lie(kind):
 
         def inventing(self, what, id_, *given, **named):
             add(self, what, id_, *given, **named)
-            if what == journal.Kind.PRIVATE_DELIVERED and id_[-4] % 10 == 7:
+            if what == journal.Kind.PRIVATE_DELIVERED:
                 add(self, what, os.urandom(16), *given, **named)
 
         journal.Journal.add = inventing
@@ -214,10 +214,13 @@ def plant(kind):
 
         node.Node._end_of_turn = growing
     elif kind == "drops":
-        heard = broadcasting.Broadcasting.arrived
+        heard, seen, lost = broadcasting.Broadcasting.arrived, set(), set()
 
         def losing(self, link, message):
-            if message.id[-4] % 50 != 7:
+            if message.id not in seen and len(seen) % 50 == 7:
+                lost.add(message.id)
+            seen.add(message.id)
+            if message.id not in lost:
                 heard(self, link, message)
 
         broadcasting.Broadcasting.arrived = losing
