@@ -8,6 +8,7 @@ both again for each.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -40,6 +41,29 @@ def give_back_what_is_freed() -> None:
     if hasattr(library, "gnu_get_libc_version"):
         library.mallopt(_M_MMAP_THRESHOLD, _PIECE_BYTES)  # and it does not rise by itself any more
         library.mallopt(_M_ARENA_MAX, _POOLS)
+
+
+def take_as_lasting() -> None:
+    """Take all that this process is made of now as lasting: no later look goes over it.
+
+    Python looks for what nothing refers to any more once a quarter as much has been made as there
+    is. Of a process that has much, what is done with waits long, and the look stops all threads.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.collect()  # by this one, which finds nothing, there is little: the next quarter comes soon
+
+
+def give_back_what_is_done_with() -> None:
+    """Free what only refers to itself, and have the C library give back all that is free.
+
+    By itself glibc gives back what is free at the end of a pool alone, and one small piece that
+    stays keeps all that lies before it.
+    """
+    gc.collect()
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def together(rss_bytes: Mapping[int, int]) -> int:

@@ -226,6 +226,7 @@ class FaultPlayer:
                     return
                 due = self._due[0]
             self._play(due)
+            del due  # or its run, to which it tells what failed, would be kept until the next
 
     def _play(self, due: _DueChange) -> None:
         """Make a change at its moment, which is soon, with all made ready for it that can be."""

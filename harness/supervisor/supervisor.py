@@ -28,6 +28,7 @@ from harness.faults.fault import Condition
 from harness.faults.spec import parse
 from harness.host import preflight
 from harness.host.starting import Starting
+from harness.kernel import memory
 from harness.kernel.descriptors import peer
 from harness.network.fabric import Fabric
 from harness.operations import Operation, own
@@ -145,9 +146,8 @@ class Supervisor:
     ) -> dict[str, Any]:
         """Open a run folder below `runs` for a timeline, which is played from `start` on.
 
-        `budget` is the path of a budget file, whose text is kept in the folder. `facts`: what its
-        metadata say besides (the checks that are asked for). `by`: the pid of who asks. Raises
-        BadFileError before anything is made.
+        `budget`: the path of one, whose text is kept in the folder. `facts`: what its metadata say
+        besides (the checks that are asked for). `by`: a pid. Raises BadFileError before all else.
         """
         with self._lock:
             faults, player = self._standing
@@ -195,8 +195,7 @@ class Supervisor:
     ) -> dict[str, Any]:
         """Start the clock of the run that was begun: its first phase begins at ``t0_ns``
         (CLOCK_MONOTONIC) of the answer, and the ids of its operations are made with ``id_key``.
-        `load`: what the metadata say of the generator; `by`: its pid. A run that cannot start is
-        gone.
+        `load`: what the metadata say of it; `by`: its pid. A run that cannot start is gone.
         """
         with self._lock:
             recording = self._recorded(run)
@@ -220,12 +219,12 @@ class Supervisor:
         at_ns: int | None = None,
         load: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """Close the run folder, complete. `run`: only if it is this one. `at_ns`: when the load
-        stopped, if before now.
-        """
+        """Close the run. `run`: only this one. `at_ns`: when the load stopped, if before now."""
         with self._lock:
             self._recorded(run)
-            return {"run": str(self._close(load or {}, at_ns))}
+            answer = {"run": str(self._close(load or {}, at_ns))}
+            memory.give_back_what_is_done_with()
+            return answer
 
     def _close(self, load: Mapping[str, Any], at_ns: int | None) -> Path:
         recording = self._recorded(None)
@@ -287,8 +286,7 @@ class Supervisor:
 
     def clear_faults(self, name: str | None = None) -> dict[str, Any]:
         """Take one fault back, or all."""
-        _, player = self._standing
-        return {"cleared": player.clear(name)}
+        return {"cleared": self._standing[1].clear(name)}
 
     def faults(self) -> dict[str, Any]:
         """List the faults in force, and say whether the kernel has what was asked."""
@@ -322,6 +320,7 @@ class Supervisor:
         self._fault_player = FaultPlayer(self._faults, self._note)
         self._deaths = Deaths(self.cluster, self._faults, logs.say, self._note)
         self._up_since = datetime.now(UTC).isoformat(timespec="seconds")
+        memory.take_as_lasting()
         self._stage = "up"
 
     def serve(self) -> None:

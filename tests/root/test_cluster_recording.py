@@ -180,6 +180,66 @@ def test_a_node_that_runs_already(desk, tmp_path, monkeypatch):
     assert found.sealed
 
 
+KEPT = """
+import gc, os, sys, time, tomllib
+from pathlib import Path
+
+from harness.control import state
+from harness.control.spec import Spec
+from harness.scenario import files, timeline
+from harness.supervisor.recording import Recording
+from harness.supervisor.samples import Samples
+from harness.supervisor.supervisor import Supervisor
+
+class Nobody:
+    progress = staticmethod(lambda *_: None)
+
+scenario, runs = Path(sys.argv[1]), sys.argv[2]
+planned = files.read_scenario(scenario)
+played = timeline.compile(planned).as_json()
+lock = state.Lock("kept")
+spec = Spec(cluster="kept", topology=planned.topology, topology_text="", runtime="netns")
+made = Supervisor(spec, lock.path)
+try:
+    made.up(Nobody())
+    print(len(gc.get_objects()))
+    gc.disable()  # what Python finds by itself it finds some time later
+    for _ in range(3):
+        begun = made.begin(
+            scenario="kept", timeline=played, budget=None, runs=runs, files={}, by=os.getpid()
+        )
+        made.start(run=begun["run"], load={}, start_in_s=0.0, by=os.getpid())
+        time.sleep(1.0)
+        made.end(run=begun["run"])
+    print(sum(type(one) in (Recording, Samples) for one in gc.get_objects()))
+finally:
+    made.close()
+    lock.remove()
+"""
+
+
+def test_nothing_is_kept_of_runs_that_have_ended(desk, tmp_path):
+    """A supervisor that plays run after run is not to grow: in each a fault comes and goes."""
+    desk.write("two.toml", "[nodes]\ncount = 2\n")
+    words = (
+        "topology = 'two.toml'\nseed = 1\n"
+        "[[phase]]\nname = 'a'\nkind = 'chaos'\nduration_s = 1\n"
+        "[[phase.fault]]\ncut = 'halves'\nat_s = 0.1\nfor_s = 0.3\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", KEPT, str(desk.write("kept.toml", words)), str(tmp_path)],
+        env=desk.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lasting, kept = map(int, done.stdout.split())
+    assert kept == 0
+    # Nor does each look for what is done with go over all that the supervisor is made of.
+    assert lasting < 5_000
+
+
 def test_an_abandoned_run(desk, tmp_path):
     """A run that was begun by a process that ended before its start gives way to the next, and
     leaves no folder.

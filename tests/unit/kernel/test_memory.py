@@ -162,6 +162,68 @@ def test_what_threads_have_freed_is_given_back():
     assert kept("gives back") < 3_000_000
 
 
+HOLDS = """
+import ctypes, gc, os
+from harness.kernel import memory
+memory.give_back_what_is_freed()
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+class Ring:
+    def __init__(self):
+        self.itself, self.pieces = self, [library.malloc(100_000) for _ in range(100)]
+        for piece in self.pieces:
+            ctypes.memset(piece, 1, 100_000)
+    def __del__(self):
+        for piece in self.pieces:
+            library.free(piece)
+gc.disable()
+before = memory.held([os.getpid()])
+Ring()
+last = library.malloc(100_000)  # behind them all: what lies before it is kept
+gc.collect()
+print(memory.held([os.getpid()]) - before)
+Ring()
+memory.give_back_what_is_done_with()
+print(memory.held([os.getpid()]) - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_what_is_done_with_is_given_back():
+    """Pieces of 10 MB together, held by what only refers to itself, before one that stays:
+    freed they are kept, and given back when somebody asks for it.
+    """
+    said = subprocess.run([sys.executable, "-c", HOLDS], capture_output=True, text=True, check=True)
+    kept, left = map(int, said.stdout.split())
+    assert kept > 8_000_000
+    assert left < 3_000_000
+
+
+LASTS = """
+import gc
+from harness.kernel import memory
+rings = [[] for _ in range(50_000)]
+for one in rings:
+    one.append(one)
+del rings, one
+memory.take_as_lasting()
+assert len(gc.get_objects()) < 1_000, len(gc.get_objects())
+kept = [[] for _ in range(50_000)]
+for one in kept:
+    one.append(one)
+assert len(gc.get_objects()) > 50_000
+del kept, one
+print(gc.collect())
+"""
+
+
+def test_what_lasts_is_not_looked_at_again():
+    """What was done with before is freed first, and what comes later is found as ever."""
+    said = subprocess.run([sys.executable, "-c", LASTS], capture_output=True, text=True, check=True)
+    assert int(said.stdout) >= 50_000
+
+
 def test_processes_of_several_programs_are_added_up():
     """And so are those that are gone: nobody tells what they shared."""
     other = subprocess.Popen(["sleep", "600"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import cast
@@ -118,6 +119,24 @@ def test_replaced(table: Table, player: FaultPlayer) -> None:
     by_hand(player, name="other", for_s=0.2)
     until(lambda: "other" not in table.standing)
     assert table.standing == {"bad": stays}
+
+
+class Run:
+    """One that is told what failed."""
+
+    def note(self, failure: str) -> None:
+        pytest.fail(failure)
+
+
+def test_a_run_is_let_go_of(table: Table, player: FaultPlayer) -> None:
+    """What was played is over, and the run that it was of is not kept until the next."""
+    run, spec = Run(), parse({"where": "node-2", "delay": "5ms", "name": "bad", "for_s": 0.05})
+    changes = list(changes_of(spec, spec.resolve(NODES, 1), 0.0, None))
+    player.play(changes, time.monotonic_ns(), run.note)
+    gone = weakref.ref(run)
+    del run
+    until(lambda: gone() is None)
+    assert not table.standing
 
 
 def test_taken_while_away(table: Table, player: FaultPlayer) -> None:
