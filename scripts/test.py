@@ -93,10 +93,13 @@ ROUNDS = {
     # Two small clusters on two cores leave each other what they need, a night and a quiet test,
     # and leave a core to what computes.
     "ci": [
-        {"lint": [*YIELDING, *LINT], **CLUSTERS},
+        {
+            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
+            "lint": [*YIELDING, *LINT],
+            **CLUSTERS,
+        },
         {
             "computing": [*YIELDING, *PYTEST, *UNIT],
-            "simulations": [*YIELDING, *PYTEST, *SIMULATED],
             "night": [*PYTEST, "-rP", "tests/night"],
             "quiet": IN_QUIET,
         },

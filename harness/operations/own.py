@@ -35,7 +35,7 @@ LETTERS_MOST = 32
 # What else is named by a word and a dot, or so begins an option or a class of the load.
 TAKEN = frozenset(
     {"cluster", "connections", "cpu", "disk", "fds", "gauge", "histogram", "iperf3", "membership"}
-    | {"micro", "network", "node", "pacer", "project", "rate", "rss", "spawn", "stream"}
+    | {"memory", "micro", "network", "node", "pacer", "project", "rate", "rss", "spawn", "stream"}
     | {"threads"}
 )
 

@@ -105,10 +105,14 @@ class Usage:
     def _rising(
         self, sampled: Iterable[tuple[Any, ...]], pids: Mapping[int, int]
     ) -> list[tuple[Any, ...]]:
-        """The rows of nodes that have the same process still, whose CPU time never falls."""
+        """The rows of nodes that have the same process still, whose CPU time never falls. One that
+        is being ended is said to be down, and uses nothing.
+        """
+        conditions = self._cluster.conditions
         running = {
             self._cluster.places[name].index: process.pid
             for name, process in list(self._cluster.running.items())
+            if not conditions[name].is_down
         }
         found = []
         for node, rss, cpu_ns, *rest in sampled:

@@ -55,7 +55,7 @@ def test_all_comes_of_it_that_is_shown(desk):
         assert walkthrough.missing(step.shows, said) == [], (step.line, said)
 
 
-BRIEF = "silence_s = 4\n[nodes]\ncount = 3\n[shape]\nkind = 'full-mesh'\n"
+BRIEF = "silence_s = 8\n[nodes]\ncount = 3\n[shape]\nkind = 'full-mesh'\n"
 
 
 def test_what_goes_wrong_looks_as_shown(tmp_path):

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+from harness.faults.fault import Condition
 from harness.history.history import HOST, SAMPLES
 from harness.kernel.namespaces import create
 from harness.supervisor import usage
@@ -25,6 +26,7 @@ def cluster():
     yield SimpleNamespace(
         places={"a": SimpleNamespace(index=0), "b": SimpleNamespace(index=1)},
         running={"a": SimpleNamespace(pid=process.pid, account=None)},
+        conditions={"a": Condition.RUNNING, "b": Condition.RUNNING},
         gateway=None,
         ended={},
         fabric=SimpleNamespace(counters=dict),
@@ -63,6 +65,9 @@ def test_cpu_of_one_process_never_falls_and_that_of_the_next_begins_anew(cluster
     cluster.running["a"] = SimpleNamespace(pid=pid + 1, account=None)
     assert cpu_ns(used.now(recording(taken(pid, 70)))) == []  # of the one before
     assert cpu_ns(used.now(recording(taken(pid + 1, 5)))) == [5]
+    cluster.conditions["a"] = Condition.STOPPED  # said before it ends
+    assert cpu_ns(used.now(recording(taken(pid + 1, 6)))) == []
+    cluster.conditions["a"] = Condition.RUNNING
     cluster.running.clear()
     assert cpu_ns(used.now(recording(taken(pid + 1, 6)))) == []
 
