@@ -167,13 +167,15 @@ def _taken_from(history: History, row: Row) -> Chosen:
 
 def _feels(row: Row, operation: Operation) -> bool:
     """Whether the row promises something that failed operations can break: a single one makes its
-    value worse. A row without a bound, and one whose bound no value misses, promise nothing.
+    value worse. A row without a bound, and one whose bound no value misses, promise nothing; one
+    that promises an exact share, as that none comes true, is about each of them.
     """
     if not row.metric.startswith(f"{operation.word}.") or row.bound is None:
         return False
     if row.metric in SHARES or (row.metric == RATE and row.conditions.node is not None):
         wants_more = row.comparison in (">", ">=") and row.bound > 0
-        return wants_more and row.statistic in FELT_BY_SHARES
+        is_exact = row.comparison == "==" or (row.comparison == "<=" and row.bound == 0)
+        return (wants_more or is_exact) and row.statistic in FELT_BY_SHARES
     wants_less = not statistic.wants_more_time(row)
     return wants_less and row.metric in TIMES and row.statistic in FELT_BY_TIMES
 

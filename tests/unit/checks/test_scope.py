@@ -73,6 +73,14 @@ def test_a_row_that_feels_a_failure_judges_it():
         assert named(NAME, some, [blind]).answer is Answer.UNKNOWN
 
 
+@pytest.mark.parametrize("comparison", ["==", "<="])
+def test_a_row_that_none_is_to_come_true_is_about_each_that_did_not(comparison):
+    """partition-one-way: no connection between the halves, as promised, was "none came true"."""
+    promise = row(comparison=comparison, bound=0.0)
+    found = named(NAME, history(REFUSED), [promise])
+    assert (found.answer, found.measured) == (Answer.MEASURED, "0 of 100")
+
+
 @pytest.mark.parametrize(
     "empty", [{"bound": None}, {"bound": 0.0}, {"comparison": "<=", "bound": 50.0}], ids=str
 )
