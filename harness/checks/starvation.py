@@ -60,7 +60,11 @@ def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
     if row.metric != COVERAGE:
         outcome = history.column("outcome")
         unanswered = found & (outcome == Outcome.UNKNOWN)
-        by_senders = [int(one) for one in history.kinds if one.spec.ends_with_its_sender]
+        by_senders = [
+            int(one)
+            for one in history.kinds
+            if one.spec.ends_with_its_sender or one.word in history.given_up
+        ]
         ended = unanswered & np.isin(history.column("operation"), by_senders)
         found = (found & (outcome == Outcome.FAILED)) | ended | host.came(history, unanswered)
     return found, said

@@ -209,6 +209,8 @@ class History:
     unpromised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # Words of operations that a node is asked for beside each other: nobody says which was first.
     side_by_side: frozenset[str] = frozenset()
+    # Words of operations of which nothing comes once the system has given them up.
+    given_up: frozenset[str] = frozenset()
     kept: frozenset[int] = frozenset(RecordKind)  # kinds of records that its journals keep
     ports: tuple[int, ...] = ()  # TCP, at which nodes link; empty: not told, or not by TCP
     proofs: tuple[Proof, ...] = ()

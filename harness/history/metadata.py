@@ -84,6 +84,7 @@ WANTED: Mapping[str, Any] = {
     "exempt?": dict[str, str],
     "unpromised?": dict[str, list[str]],
     "side_by_side?": list[str],
+    "given_up?": list[str],
     "metrics?": {"url": str, "only": list[str]},
     "checks?": list[str],
     "records?": list[int],

@@ -95,6 +95,7 @@ def history_of(folder: Folder, happened: Sequence[Event], journals: history.Reco
         proofs=folder.proofs(),
         exempt=facts.get("exempt", {}),
         side_by_side=frozenset(facts.get("side_by_side", ())),
+        given_up=frozenset(facts.get("given_up", ())),
         unpromised={word: tuple(said) for word, said in facts.get("unpromised", {}).items()},
         metrics=folder.metrics(),
         checks=tuple(facts.get("checks", ())),

@@ -92,6 +92,9 @@ class NodeAdapter(Protocol):
     # Operations that one node is asked for beside each other, as by HTTP: nobody says which of them
     # was first.
     side_by_side: frozenset[Operation]
+    # Operations that a node gives up when a time of its own is over, and of which nothing comes
+    # then, as of a request: of the others what was slow may come without its sender.
+    given_up: frozenset[Operation]
     # Where nodes tell metrics, which are kept once a second; None: nowhere.
     metrics: MetricsPage | None
     # The kinds of records that its journals keep. An operation whose ledger needs another kind is
@@ -120,6 +123,7 @@ def facts_of(adapter: NodeAdapter) -> dict[str, Any]:
         "exempt": dict(adapter.exempt),
         "unpromised": dict(adapter.unpromised),
         "side_by_side": sorted(one.word for one in adapter.side_by_side),
+        "given_up": sorted(one.word for one in adapter.given_up),
         **({} if adapter.metrics is None else {"metrics": asdict(adapter.metrics)}),
         "records": sorted(adapter.records),
         "ports": list(adapter.ports),

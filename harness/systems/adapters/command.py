@@ -72,6 +72,9 @@ class Command(driven.Driven):
             for operation, send in self._file.send.items()
             if isinstance(send.ask, HttpAsk | ExecAsk)
         )
+        self.given_up = frozenset(
+            operation for operation, send in self._file.send.items() if send.given_up
+        )
         self.wipes = self._file.start.state is State.WIPE
         self.starts = bool(self._file.start.argv)
         self._progress: Callable[[str, int, int], None] = lambda *_: None

@@ -90,12 +90,14 @@ Ask = HttpAsk | ExecAsk | LineAsk | DialogAsk | HelperAsk
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send:
     """How something is asked for; `ok` must be found in the answer, where it is given. `by` finds
-    in it the name or address of who had the value.
+    in it the name or address of who had the value. `given_up`: the node itself gives it up when a
+    time of its own is over.
     """
 
     ask: Ask
     ok: str | None = None
     by: re.Pattern[str] | None = None
+    given_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

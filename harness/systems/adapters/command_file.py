@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import redaction
@@ -318,6 +318,7 @@ def _ready(table: Table, ways: Ways) -> Ready:
 
 def _send(table: Table, operation: Operation, ways: Ways) -> Send:
     made = send(table, OF_AN_OPERATION, ways)
+    made = replace(made, given_up=_given_up(table, operation))
     is_answered = operation.is_own and own.ledger_of(operation) == own.ANSWERED
     if operation.is_own:
         _require_fields(made, operation, table.where)
@@ -330,9 +331,20 @@ def _send(table: Table, operation: Operation, ways: Ways) -> Send:
                 f"{table.where}.by: expected a pattern with one group, the name or address of the "
                 f"node that had the value; found {by.pattern!r}"
             )
-        made = Send(ask=made.ask, ok=made.ok, by=by)
+        made = replace(made, by=by)
     table.finish()
     return made
+
+
+def _given_up(table: Table, operation: Operation) -> bool:
+    """Read whether the node gives an operation up when a time of its own is over."""
+    is_given_up = table.take("given_up", bool, default=False)
+    if is_given_up and operation.spec.to is not Address.NODE:
+        raise BadFileError(
+            f"{table.where}.given_up: expected of what is asked of one other node; found it of a "
+            f"{operation.word}, which is addressed to {operation.spec.to.value!r}"
+        )
+    return is_given_up
 
 
 def _require_fields(made: Send, operation: Operation, where: str) -> None:

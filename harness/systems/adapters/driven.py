@@ -42,6 +42,7 @@ class Driven:
     exempt: Mapping[str, str] = {}
     unpromised: Mapping[str, tuple[str, ...]] = {}
     side_by_side: frozenset[Operation] = frozenset()
+    given_up: frozenset[Operation] = frozenset()
     metrics: MetricsPage | None = None
     records: frozenset[RecordKind] = FORMERLY_COUNTED
 

@@ -48,6 +48,7 @@ class Meshnode:
     exempt: Mapping[str, str] = {}
     unpromised: Mapping[str, tuple[str, ...]] = {}
     side_by_side: frozenset[Operation] = frozenset()
+    given_up: frozenset[Operation] = frozenset()  # what is on its way goes on without its sender
     metrics: MetricsPage | None = None  # its health has what it knows
     records = frozenset(
         {

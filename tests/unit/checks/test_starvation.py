@@ -108,6 +108,22 @@ def test_what_had_no_answer_and_never_came_is_lost_on_a_starved_host_too():
     assert judged(found, **share).answer is Answer.FAIL
 
 
+@pytest.mark.parametrize(
+    ("waited", "own", "answer"),
+    [(0.9, 0.1, Answer.UNKNOWN), (0.0, 0.0, Answer.FAIL), (0.9, 1.5, Answer.FAIL)],
+    ids=["starved", "free", "by the run itself"],
+)
+def test_what_the_system_itself_gives_up_ends_with_its_starved_sender(waited, own, answer):
+    """A request that its node ends after 10 s was lost: "messages delivered 59.6 %"."""
+    lost = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}
+    sent = [operation(n * 10, **(lost if n in range(400, 450) else {})) for n in range(900)]
+    arrived = [record(n * 10) for n in range(900) if n not in range(400, 450)]
+    told = {"given_up": frozenset({"private_message"})}
+    found = replace(history(sent, arrived, **told), **parts(run(waited, own)))
+    share = {**STORED, "metric": "private_message.delivered"}
+    assert judged(found, **share).answer is answer
+
+
 def parts(found):
     return {"host": found.host, "samples": found.samples, "cores": found.cores}
 

@@ -110,6 +110,8 @@ def test_a_shipped_system_may_be_a_command_file():
     assert libp2p.operations == set(command_file.OPERATIONS) - {Operation.CONNECT}
     assert Operation.BROADCAST in libp2p.operations
     assert libp2p.side_by_side == libp2p.operations  # by HTTP
+    assert libp2p.given_up == {Operation.PRIVATE_MESSAGE}  # request-response
+    assert libp2p.unpromised == {"broadcast": ("at most once",)}  # gossipsub
 
 
 def test_nats_is_built_of_one_version_and_at_most_once():

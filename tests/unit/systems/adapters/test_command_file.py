@@ -150,6 +150,11 @@ line = { to = "unix:{directory}/ctl", say = "GET {key}" }
             "received.log: expected a regular expression, found '(got'",
         ),
         (
+            "[send.broadcast]",
+            "[send.broadcast]\ngiven_up = true",
+            "send.broadcast.given_up: expected of what is asked of one other node; found it of a",
+        ),
+        (
             '[received]\nlog = "^got "',
             "",
             (
