@@ -85,7 +85,8 @@ def test_from_the_form_to_the_delivery_tab_and_a_second_run(page):
         page.get_by_role("button", name="Start").click()
         row = page.locator("tr", has_text="private_message").first
         expect(row).to_be_visible(timeout=20_000)
-        wait_until(lambda: re.fullmatch(r"0\.\d+", row.locator("td").nth(4).inner_text()))
+        # Stock Locust shows whole milliseconds. How many it took is the host's.
+        wait_until(lambda: re.fullmatch(r"\d?\d\.\d+", row.locator("td").nth(4).inner_text()))
         shoot(page, "table")
         page.get_by_role("tab", name="Delivery").click()
         delivered = page.locator(".p2p-panel tr", has_text="private_message").first
