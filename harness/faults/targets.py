@@ -14,6 +14,17 @@ from harness.faults.paths import Paths
 from harness.topology.topology import Node
 
 
+NAMED = 3  # of many, before it is said how many more there are
+
+
+def in_short(words: str) -> str:
+    """Say whom words mean: of many names the first, and how many more there are."""
+    each = [part.strip() for part in words.split(",")]
+    if len(each) <= NAMED + 1:
+        return words
+    return f"{', '.join(each[:NAMED])} and {len(each) - NAMED} more"
+
+
 def nodes_of(words: str, nodes: Sequence[Node]) -> tuple[str, ...]:
     """Return the nodes that are meant: names and regions, separated by commas, or ``all``.
 

@@ -241,6 +241,19 @@ def test_a_scenario_asks_for_churn(tmp_path):
             read(seconds, more)
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("node-1, node-2, node-3, node-4", "churn of node-1, node-2, node-3, node-4: "),
+        ("region:eu", "churn of region:eu: "),
+        (", ".join(f"node-{n}" for n in range(80, 100)), "node-80, node-81, node-82 and 17 more: "),
+    ],
+)
+def test_of_many_nodes_the_first_are_named(where, said):
+    """The line of a soak's window named twenty."""
+    assert said in churn(where=where).words
+
+
 def test_churn_without_an_end_is_refused():
     with pytest.raises(BadFileError, match="churn needs a duration_s"):
         Phase(name="a", duration_s=None, churn=(churn(),))
