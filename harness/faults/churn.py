@@ -99,8 +99,8 @@ class Churn:
         """The churn as a person says it."""
         shape = "" if self.shape is None else f" {self.shape:g}"
         return (
-            f"churn of {targets.in_short(self.where)}: {self.rate_per_s:g} leave a second, {self.sessions}{shape} "
-            f"sessions, {self.how} for {self.down_s:g} s, at least {self.floor} live"
+            f"churn of {targets.in_short(self.where)}: {self.rate_per_s:g} leave a second, "
+            f"{self.sessions}{shape} sessions, {self.how} for {self.down_s:g} s, at least {self.floor} live"
         )
 
     def faults(self, nodes: Sequence[Node]) -> dict[str, Fault]:

@@ -13,7 +13,6 @@ from harness.errors import BadFileError
 from harness.faults.paths import Paths
 from harness.topology.topology import Node
 
-
 NAMED = 3  # of many, before it is said how many more there are
 
 
