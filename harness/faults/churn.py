@@ -100,7 +100,8 @@ class Churn:
         shape = "" if self.shape is None else f" {self.shape:g}"
         return (
             f"churn of {targets.in_short(self.where)}: {self.rate_per_s:g} leave a second, "
-            f"{self.sessions}{shape} sessions, {self.how} for {self.down_s:g} s, at least {self.floor} live"
+            f"{self.sessions}{shape} sessions, {self.how} for {self.down_s:g} s, "
+            f"at least {self.floor} live"
         )
 
     def faults(self, nodes: Sequence[Node]) -> dict[str, Fault]:
