@@ -3,7 +3,8 @@
 The generator ends the phase when it sees the condition hold; here it is looked for anew, in the
 whole record. What was due in a second counts as it was SETTLE_NS after it was due. The condition
 has held from the end of the first second of the phase on that met it; one of the nodes from the
-first moment of the phase at which each of them was ready.
+first moment of the phase at which each of them was ready. A fault that was to be gone by then, and
+was not, is waited for: until then the nodes have nothing to converge from.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from harness.checks import host, lateness, reach, record, records, silences, sliding
+from harness.checks.fault_times import OFF_S
 from harness.checks.metric import Chosen, Floats
+from harness.checks.reach import Stand
 from harness.checks.silences import Stretch
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.choices import listed
@@ -30,6 +33,7 @@ NAME = "converged"
 SECOND_NS = 1_000_000_000
 SETTLE_NS = SETTLE_MS * 1_000_000
 ROUNDED_S = 1e-6  # by which seconds of a file may differ from those of the clock
+OVERRAN_NS = round(OFF_S * 1e9)  # by which a fault may begin to go later than planned
 LATE_SHARE = 0.05  # of the time that counts: what was sent later says nothing of the system
 
 
@@ -83,12 +87,31 @@ def _ready_ns(history: History, phase: PhaseWindow, last_ns: int) -> int | None:
     """When all nodes were ready first in a phase: whoever had stopped them, or paused them, or if
     they had ended by themselves; None where they were not until `last_ns`.
     """
-    ready_ns = phase.begin_ns
+    ready_ns = _begins_ns(history, phase)
     for begin_ns, end_ns in sorted((one.begin_ns, one.end_ns) for one in _away(history)):
         if begin_ns > ready_ns:
             break
         ready_ns = max(ready_ns, end_ns)
     return ready_ns if ready_ns <= last_ns else None
+
+
+@once
+def _left_over(history: History, phase: PhaseWindow) -> tuple[Stand, ...]:
+    """The faults that were to be gone when a phase began, and stood in it."""
+    planned = () if history.plan is None else history.plan.changes
+    last = {one.fault: one for one in planned if one.at_ns <= phase.begin_ns}
+    return tuple(
+        one
+        for one in reach.stands(history)
+        if one.begin_ns < phase.begin_ns < one.gone_ns
+        and one.change.fault in last
+        and last[one.change.fault].verb == "clear"
+    )
+
+
+def _begins_ns(history: History, phase: PhaseWindow) -> int:
+    """From when on a condition of a phase may hold."""
+    return max((phase.begin_ns, *(one.gone_ns for one in _left_over(history, phase))))
 
 
 def _away(history: History) -> tuple[Stretch, ...]:
@@ -106,7 +129,7 @@ def _seconds(
     settle_ns: int = SETTLE_NS,
 ) -> _Seconds:
     due, values = _values(history, phase, until, settle_ns)
-    found = sliding.over(due, SECOND_NS, phase.begin_ns, last_ns)
+    found = sliding.over(due, SECOND_NS, _begins_ns(history, phase), last_ns)
     if until.quantity is Quantity.P95:
         most_ns = until.bound * 1e6 if settle_ns == SETTLE_NS else np.inf
         values = (values < most_ns).astype(np.float64)
@@ -153,10 +176,13 @@ def _judge(history: History, phase: PhaseWindow) -> Finding:
             answer=Answer.PASS,
             promised=promised,
             measured=f"held after {(held - phase.begin_ns) / 1e9:.1f} s",
-            sentence=f"the phase ended after {phase.seconds:.1f} s",
+            sentence=f"the phase ended after {phase.seconds:.1f} s{_stood(history, phase)}",
             phase=phase.name,
         )
-    cause, sentence = _open(history, phase, until, planned) or (None, _missed(history, phase))
+    cause, sentence = _open(history, phase, until, planned) or (
+        None,
+        _missed(history, phase) + _stood(history, phase),
+    )
     return Finding(
         name=NAME,
         answer=Answer.FAIL if cause is None else Answer.UNKNOWN,
@@ -179,11 +205,15 @@ def _open(
     most_s = None if planned is None else planned.at_most_s
     if most_s is None or phase.seconds < most_s - ROUNDED_S:
         return Cause.NOT_MEASURED, f"the phase ended after {phase.seconds:.1f} s"
+    if any(one.end_ns > phase.begin_ns + OVERRAN_NS for one in _left_over(history, phase)):
+        return Cause.FAULT_OVERRAN, f"it did not hold{_stood(history, phase)}"
     if until.operation is None:
         late, kept = _unready(history, phase.end_ns)
         if not late:
             return Cause.NODE_STOPPED, f"a fault kept them from it: {_named(history, kept)}"
         ever = _ready_ns(history, phase, silences.FOR_EVER_NS - 1) is not None
+    elif (back_ns := _begins_ns(history, phase)) > phase.end_ns - SECOND_NS:
+        ever = back_ns < history.phases[-1].end_ns  # what comes back later may have had no core
     elif doubt := _of_load(history, phase, until):
         return doubt
     else:  # what never came true is lost on any host, however long others had it
@@ -196,6 +226,18 @@ def _open(
         return Cause.HOST_LIMITED, slowed + host.busy(history, phase)
     missing = record.lacking(history, frozenset({Part.HOST}), phase)
     return None if missing is None else (Cause.GAP, missing)
+
+
+def _stood(history: History, phase: PhaseWindow) -> str:
+    """Say how long a phase had faults that were to be gone, as the end of a sentence."""
+    left = _left_over(history, phase)
+    if not left:
+        return ""
+    one = max(left, key=lambda one: one.gone_ns)
+    if one.gone_ns >= phase.end_ns:
+        return f"; fault {one.change.fault!r} was not gone at its end"
+    after_s = (one.gone_ns - phase.begin_ns) / 1e9
+    return f"; fault {one.change.fault!r} was gone {after_s:.1f} s into it"
 
 
 def _missed(history: History, phase: PhaseWindow) -> str:

@@ -255,6 +255,51 @@ def test_a_condition_of_a_later_version_is_not_judged():
     assert (one.answer, one.cause) == (Answer.UNKNOWN, Cause.CHECKER_BROKE)
 
 
+# ---- what was to be gone -------------------------------------------------------------------------
+
+
+def with_fault(gone_s, took_s=0.0, until_s=10, **more):
+    """Broadcasts that reach all who run; node-1 was to be back when the phase begins, at 1 s."""
+    changes = [plan.ChangePlan(at_ns=n, verb=verb, fault="crash") for n, verb in PLANNED]
+    crash = {"name": "crash", "does": "crashed", "nodes": ("node-1",)}
+    happened = [fault("set", 0.4, **crash)]
+    if gone_s is not None:
+        happened.append(fault("clear", gone_s, **crash, took_ms=took_s * 1000.0))
+    found = run(COVERAGE, *broadcasts(lambda _: 5, until_s), happened=happened, **more)
+    return judged(replace(found, plan=replace(found.plan, changes=tuple(changes))))
+
+
+PLANNED = ((2 * SECOND // 5, "set"), (SECOND, "clear"))
+
+
+def test_who_was_to_be_back_is_waited_for():
+    """It held after 1.0 s: by all others, while the node was away."""
+    assert with_fault(1.0).measured == "held after 1.0 s"
+    found = with_fault(5.0, took_s=4.0)
+    assert (found.answer, found.measured) == (Answer.PASS, "held after 5.0 s")
+    assert found.sentence == "the phase ended after 10.0 s; fault 'crash' was gone 4.0 s into it"
+
+
+@pytest.mark.parametrize(
+    ("gone_s", "took_s", "cause", "says"),
+    [
+        (None, 0.0, Cause.FAULT_OVERRAN, "it did not hold; fault 'crash' was not gone at its end"),
+        (10.9, 0.0, Cause.FAULT_OVERRAN, "it did not hold; fault 'crash' was gone 9.9 s into it"),
+        # How long a node takes to be back is the system's.
+        (10.9, 9.9, None, "it never held; fault 'crash' was gone 9.9 s into it"),
+        (20.0, 19.0, None, "it never held; fault 'crash' was not gone at its end"),
+    ],
+    ids=["never", "late", "slow", "slower"],
+)
+def test_what_stood_too_long_lets_nothing_converge(gone_s, took_s, cause, says):
+    found = with_fault(gone_s, took_s)
+    assert (found.answer, found.cause, found.sentence) == (
+        Answer.UNKNOWN if cause else Answer.FAIL,
+        cause,
+        says,
+    )
+
+
 # ---- the nodes -----------------------------------------------------------------------------------
 
 
