@@ -1,7 +1,8 @@
 """Soaks as somebody plays them: two hours of ten nodes of which three leak, each in another way,
 and clean ones of ten minutes, of which none may be said to leak. `make evidence-soak` (four hours;
 it goes on where it stopped), `python scripts/evidence_soak.py [--minutes 120] [FOLDER …]`: folders
-of soaks that were played already.
+of soaks that were played already. `--many FOLDER` writes the files of one of a hundred nodes
+there, for `harness soak FOLDER/planted.toml --for 2h`.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from evidence_leaks import FOLLOWS, PLANTED, play, write_topology
+from evidence_leaks import COVER, FOLLOWS, NODES, PLANTED, play, write_topology
 from evidence_record import ROOT, Record
 from sections import COLUMNS, items
 
+from harness.experiments.soak import default
+from harness.scenario import files, writer
+from harness.systems import adapters
+
 MINUTES, CLEAN_MINUTES, CLEAN_SOAKS = 120, 10, 10
+MANY = 100
 # Beside the load of soak-10: a leak of connections is one of connecting.
 CONNECTS = '[[soak.stream]]\noperation = "connect"\nrate_per_s = 5\ntimeout_ms = 3000\n\n'
 
@@ -28,11 +34,33 @@ def written(folder: Path, planted: bool) -> Path:
     """soak-10 with nodes whose memory rises and falls, of which three leak or none."""
     write_topology(folder, planted)
     text = (ROOT / "scenarios" / "soak-10.toml").read_text()
-    text = text.replace('topology = "cluster-10"', 'topology = "topology.toml"\nchecks = ["leaks"]')
-    text = text.replace("[[soak.churn]]", CONNECTS + "[[soak.churn]]")
+    text = text.replace('topology = "cluster-10"', 'topology = "topology.toml"')
     file = folder / ("planted.toml" if planted else "clean.toml")
-    file.write_text(text)
+    _write(file, text)
     return file
+
+
+def write_many(folder: Path) -> None:
+    """Write the soak that `harness soak` makes of a hundred nodes. Of every second one the memory
+    rises and falls, the others are plain; three leak.
+    """
+    topology = '[shape]\nkind = "random-regular"\ndegree = 8\n'
+    for node in range(MANY):
+        bug = PLANTED[node][0] if node in PLANTED else COVER if node % 2 else ""
+        topology += f'[[node]]\nname = "node-{node}"\n'
+        topology += f'options = {{ planted_bug = "{bug}" }}\n' if bug else ""
+    (folder / "topology.toml").write_text(topology)
+    built = files.read_topology(folder / "topology.toml")
+    operations = adapters.named(built.adapter).operations
+    text = writer.text_of(default.document(built, "topology.toml", operations))
+    _write(folder / "planted.toml", text)
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a soak that looks for leaks and connects."""
+    topology = 'topology = "topology.toml"'
+    text = text.replace(topology, f'{topology}\nchecks = ["leaks"]')
+    file.write_text(text.replace("[[soak.churn]]", CONNECTS + "[[soak.churn]]"))
 
 
 def played(folder: Path, minutes: int, planted: bool) -> Path:
@@ -45,6 +73,7 @@ def told(soak: Path) -> dict[str, Any]:
     verdict = json.loads((soak / "verdict.json").read_text())
     facts, topologies = verdict["soak"], (soak / "inputs" / "topologies").glob("*.toml")
     text = "".join(file.read_text() for file in topologies)
+    nodes = text.count("[[node]]")
     planted = any(bug in text for bug, _ in PLANTED.values())
     wanted = {(f"node-{node}", resource) for node, (_, resource) in PLANTED.items()}
     slopes = {(one["of"], one["resource"]): one for one in facts["slopes"]}
@@ -52,6 +81,7 @@ def told(soak: Path) -> dict[str, Any]:
     own = [one for one in verdict["findings"] if one["name"].startswith("harness: ")]
     return {
         "kind": "planted" if planted else "clean",
+        "nodes": nodes or NODES,
         "minutes": round(sum(one["seconds"] for one in facts["windows"]) / 60),
         "answers": Counter(one["answer"] or "not judged" for one in facts["windows"]),
         "series": facts["series"],
@@ -65,8 +95,9 @@ def told(soak: Path) -> dict[str, Any]:
 
 
 def is_extra(result: dict[str, Any]) -> bool:
-    """Whether it is a clean one of another length than those that are wanted."""
-    return bool(result["kind"] == "clean" and result["minutes"] != CLEAN_MINUTES)
+    """Whether it is another than those that are played here."""
+    is_short = result["kind"] == "clean" and result["minutes"] != CLEAN_MINUTES
+    return bool(is_short or result.get("nodes", NODES) != NODES)
 
 
 def megabytes(of: dict[str, Any]) -> str:
@@ -100,25 +131,26 @@ def section(results: list[dict[str, Any]]) -> str:
         "grew to 69 in the shorter one, which has seven times as many runs an hour: what a run was",
         "made of was found late, and glibc kept what lay between ([below](#run-after-run)).",
         "",
-        "| soak | minutes | windows | series | missed | others | folder | eight hours |",
-        "|---|---|---|---|---|---|---|---|",
+        "| soak | nodes | minutes | windows | series | missed | others | folder | eight hours |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for one in results:
         windows = ", ".join(f"{count} {answer}" for answer, count in one["answers"].items())
         missed = "; ".join(one["missed"]) or ("–" if one["kind"] == "clean" else "none")
         cost = one["cost"]
         lines.append(
-            f"| {one['kind']} | {one['minutes']} | {windows} | {one['series']} | {missed} | "
-            f"{'; '.join(one['others']) or 'none'} | {cost['bytes'] / 1e6:,.0f} MB | "
-            f"{megabytes(cost['after_8h'])} |"
+            f"| {one['kind']} | {one.get('nodes', NODES)} | {one['minutes']} | {windows} | "
+            f"{one['series']} | {missed} | {'; '.join(one['others']) or 'none'} | "
+            f"{cost['bytes'] / 1e6:,.0f} MB | {megabytes(cost['after_8h'])} |"
         )
-    planted = [one for one in results if one["kind"] == "planted"]
-    if planted:
-        lines += ["", "What was said of the planted:", ""]
-        lines += items(planted[-1]["told"])
+    for one in results:
+        if one["kind"] == "planted":
+            lines += ["", f"What was said of the planted, of {one.get('nodes', NODES)} nodes:", ""]
+            lines += items(one["told"])
     for one in [*filter(is_extra, results)] or results[-1:]:
         beside = f", beside {one['beside']}" if one.get("beside") else ""
-        said = f"Of the harness in a soak of {one['minutes']} minutes{beside}:"
+        nodes = f", {one['nodes']} nodes" if one.get("nodes", NODES) != NODES else ""
+        said = f"Of the harness in a soak of {one['minutes']} minutes{nodes}{beside}:"
         lines += ["", textwrap.fill(said, COLUMNS), ""]
         lines += items(one["own"])
     return "\n".join(lines)
@@ -129,7 +161,12 @@ def main() -> None:
     parser.add_argument("folder", nargs="*", type=Path, help="a soak that was played already")
     parser.add_argument("--minutes", type=int, default=MINUTES, help="of the planted one")
     parser.add_argument("--beside", default="", help="what else the host did meanwhile")
-    asked, record = parser.parse_args(), Record("soak")
+    parser.add_argument("--many", type=Path, help="where the files of a hundred nodes go")
+    asked = parser.parse_args()
+    if asked.many is not None:
+        write_many(asked.many)
+        return
+    record = Record("soak")
     kinds = ["planted"] + CLEAN_SOAKS * ["clean"]
     left = Counter(kinds) - Counter(one["kind"] for one in record.results() if not is_extra(one))
     for soak in asked.folder:
