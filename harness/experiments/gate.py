@@ -262,7 +262,8 @@ def _soak(
 def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     """Run a command, with its output in the gate's folder; return the run folder that it wrote.
 
-    Raises HarnessError where it wrote none.
+    Raises HarnessError where it wrote none, or more than one: one of them, or another process's, is
+    not what was asked for.
     """
     place = runs / one.run
     before = set(_folders(place))
@@ -271,12 +272,13 @@ def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     with translated(folder), log.open("ab") as output:
         code = commands.run(one.command, output, environment)
     new = sorted(set(_folders(place)) - before)
-    if not new:
+    if len(new) != 1:
+        wrote = f"{len(new)} runs, and nobody says which is meant," if new else "no run"
         raise HarnessError(
-            f"{' '.join(one.command)} ended with {code} and wrote no run below {place}: "
+            f"{' '.join(one.command)} ended with {code} and wrote {wrote} below {place}: "
             f"see {log.name}"
         )
-    return new[-1]
+    return new[0]
 
 
 def _folders(place: Path) -> list[Path]:
