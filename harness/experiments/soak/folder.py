@@ -225,6 +225,8 @@ class SoakFolder:
         said = _json(path / SUMMARY)
         if wrong := shape.misses(said, SUMMARISED):
             raise BadFileError(f"{path / SUMMARY}: {wrong}")
+        if (other := said.get("number", number)) != number:
+            raise BadFileError(f"{path / SUMMARY} is of window {other!r}")
         try:
             data = (path / VERDICT).read_bytes()
         except OSError as error:

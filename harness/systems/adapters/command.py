@@ -228,8 +228,9 @@ class Driver:
                 time.monotonic_ns(),
                 f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text",
             )
-        self._reports.remember(request, self._own)
         send = self._file.send[request.operation]
+        given = values["payload"] if "{payload}" in repr(send.ask) else ""
+        self._reports.remember(request, self._own, given)
         sent()
         sent_ns = time.monotonic_ns()
         try:
