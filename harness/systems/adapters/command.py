@@ -107,6 +107,18 @@ class Command(driven.Driven):
         """Return the command file and the files that it names, as they were when nodes started."""
         return self._kept
 
+    def edited(self) -> list[str]:
+        """See adapter.FiledAdapter. A budget judges, and starts no node."""
+        budget, found = Path(self._file.budget or "").name, []
+        for kept, text in self._kept.items():
+            name = kept.removeprefix(f"{command_launch.BELOW}/")
+            file = self._path if name == self._path.name else self._file.folder / name
+            if name == budget or not file.is_file():
+                continue
+            if file.read_text(errors="replace") != text:
+                found.append(str(file))
+        return found
+
     def resume(self, state: Path) -> None:
         """Take up what `prepare` left in the cluster's folder."""
         self._around = Around.of(state)

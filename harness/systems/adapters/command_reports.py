@@ -91,7 +91,7 @@ class Reports:
             return self._changed(line, ids)
         if kind is RecordKind.STORED:
             return self._stored(line, own, at_ns, saw)
-        elif kind is not None:
+        if kind is not None:
             return self._met_another(kind, line, own, at_ns, saw)
         return ""
 

@@ -215,7 +215,7 @@ def test_folders_of_one_moment_are_each_their_own(tmp_path):
 
 @pytest.mark.parametrize("name", ["latest", "windows", "baselines", "../elsewhere", "a/b", "", "."])
 def test_a_folder_of_a_taken_name_is_not_made(tmp_path, name):
-    """A run called *latest* lay in the run before it, and was lost as `latest` pointed at itself."""
+    """A run called *latest* lay in the run before it, and was lost."""
     root = tmp_path / "runs"
     before = new_folder(root, "demo", MOMENT)
     with pytest.raises(BadFileError, match="folder of runs"):

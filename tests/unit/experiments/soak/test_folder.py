@@ -257,3 +257,20 @@ def test_a_soak_that_went_on_elsewhere_is_in_doubt(folder):
     record = next(one for one in found.findings if one.name == "soak: record")
     assert (found.answer, record.answer) == (Answer.UNKNOWN, Answer.UNKNOWN)
     assert "window 2 was played elsewhere: host kernel: 6.18" in record.sentence
+
+
+def test_windows_that_somebody_took_away_are_missed(folder):
+    """The one that failed, out of soak.json and the folder: as many were played as it asked for."""
+    for number, answer in ((1, Answer.PASS), (2, Answer.PASS), (3, Answer.FAIL)):
+        played(folder, number, answer)
+    folder.write_ended("")
+    file = folder.path / "soak.json"
+    said = json.loads(file.read_text())
+    assert SoakFolder(folder.path).changed_inputs() == []
+    file.write_text(json.dumps({**said, "lengths_s": said["lengths_s"][:2]}))
+    edited = SoakFolder(folder.path)
+    assert judge.judge(edited, write=False, late=False).verdict.answer is Answer.UNKNOWN
+    assert edited.changed_inputs() == ["soak.json is not as it was when the soak began"]
+    older = {key: one for key, one in said.items() if key != seals.OWN}
+    file.write_text(json.dumps(older))
+    assert SoakFolder(folder.path).changed_inputs() == []
