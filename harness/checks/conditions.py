@@ -5,7 +5,7 @@ fault that stood. Pure.
 from __future__ import annotations
 
 from harness.checks import faults, host, record, silences
-from harness.checks.fault_times import OFF_SHARE, changes_of
+from harness.checks.fault_times import OFF_SHARE, by_hand, changes_of
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Cause
@@ -60,6 +60,14 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
         if mixed := _mixed(row, faults.under(history, wanted.under, phase), phase):
             return Cause.CONDITIONS, mixed
     return None if wanted.received_per_s is None else _unreceived(history, row, phase)
+
+
+def beside(history: History, row: Row, phase: PhaseWindow) -> str:
+    """Say what else a row was missed under, as the end of a sentence: faults that nobody planned,
+    others on the host where it feels them.
+    """
+    busy = host.busy(history, phase) if host.feels_it(row) else ""
+    return by_hand(history, phase) + busy
 
 
 def _absent(history: History, phase: PhaseWindow) -> list[str]:

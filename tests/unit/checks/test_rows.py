@@ -88,6 +88,24 @@ def test_a_percentile_wants_enough_samples(statistic, least):
     )
 
 
+def test_a_missed_row_says_which_faults_were_set_by_hand():
+    """A delay of somebody's, left over from yesterday, was the system's, without a word."""
+    due = [operation(number) for number in range(100)]
+    stood = fault("set", 0.5, "slow", does="delay 40 ms", words="all delay 40ms")
+    plan = Plan(t0_ns=SECOND, seed=1, phases=())
+    found = history(due, events=(stood, RunEnded()), plan=plan)
+    missed = judged(found, bound=1.0)
+    assert missed.answer is Answer.FAIL
+    assert "2 is not < 1 ms" in missed.sentence
+    assert missed.sentence.endswith("that somebody set by hand stood: all delay 40ms")
+    planned = replace(plan, changes=(ChangePlan(at_ns=1, verb="set", fault="slow"),))
+    for other in (
+        history(due, events=(stood, RunEnded()), plan=planned),
+        history(due, events=(stood, fault("clear", 0.9, "slow"), RunEnded()), plan=plan),
+    ):
+        assert "by hand" not in judged(other, bound=1.0).sentence
+
+
 def test_nodes_that_somebody_had_stopped_are_no_nodes_of_a_row():
     """A promise about three nodes was kept by two, the third stopped by hand before the run."""
     due = [operation(number, source=0, target=1) for number in range(100)]
