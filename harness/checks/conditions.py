@@ -4,11 +4,12 @@ fault that stood. Pure.
 
 from __future__ import annotations
 
-from harness.checks import faults, host, record
-from harness.checks.fault_times import OFF_SHARE
+from harness.checks import faults, host, record, silences
+from harness.checks.fault_times import OFF_SHARE, by_hand, changes_of
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
 from harness.checks.verdict import Cause
+from harness.choices import listed
 from harness.errors import BadFileError
 from harness.history.gaps import Part
 from harness.history.history import History, PhaseWindow
@@ -41,6 +42,9 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
     if wanted.nodes is not None and wanted.nodes != len(history.nodes):
         said = f"the row is about {wanted.nodes} nodes, the run had {len(history.nodes)}"
         return Cause.CONDITIONS, said
+    if wanted.nodes is not None and (absent := _absent(history, phase)):
+        said = f"the row is about {wanted.nodes} nodes, of which {listed(absent)} did not run"
+        return Cause.CONDITIONS, said
     if wanted.node is not None and wanted.node not in history.nodes:
         said = f"the row is about node {wanted.node}, the run had none of that name"
         return Cause.CONDITIONS, said
@@ -56,6 +60,28 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
         if mixed := _mixed(row, faults.under(history, wanted.under, phase), phase):
             return Cause.CONDITIONS, mixed
     return None if wanted.received_per_s is None else _unreceived(history, row, phase)
+
+
+def beside(history: History, row: Row, phase: PhaseWindow) -> str:
+    """Say what else a row was missed under, as the end of a sentence: faults that nobody planned,
+    others on the host where it feels them.
+    """
+    busy = host.busy(history, phase) if host.feels_it(row) else ""
+    return by_hand(history, phase) + busy
+
+
+def _absent(history: History, phase: PhaseWindow) -> list[str]:
+    """Name the nodes that did not run at any moment of a phase, and that no timeline kept from it:
+    somebody had stopped them by hand.
+    """
+    planned = {one.fault for one in history.plan.changes} if history.plan else set()
+    by_plan = {node for one in changes_of(history) if one.fault in planned for node in one.nodes}
+    away = {
+        history.nodes[one.node]
+        for one in silences.of(history).away
+        if one.begin_ns <= phase.begin_ns and one.end_ns >= phase.end_ns
+    }
+    return sorted(away - by_plan)
 
 
 def _mixed(row: Row, window: PhaseWindow, phase: PhaseWindow) -> str | None:

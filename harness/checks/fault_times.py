@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from harness.faults.fault import cut_of
 from harness.history.events import FaultChanged, spells
 from harness.history.history import History, PhaseWindow, once
 from harness.history.plan import ChangePlan
@@ -35,6 +36,22 @@ def standing(history: History, fault: str, phase: PhaseWindow) -> list[PhaseWind
     found = spells(happened, phase.end_ns)
     within = ((max(a, phase.begin_ns), min(b, phase.end_ns)) for a, b in found)
     return [PhaseWindow(name=phase.name, begin_ns=a, end_ns=b) for a, b in within if a < b]
+
+
+def by_hand(history: History, phase: PhaseWindow) -> str:
+    """Say which faults stood in a phase that no plan has, for somebody set them, as the end of a
+    sentence; empty where none did. The cut around machines that crashed is a part of their crash.
+    """
+    if history.plan is None:
+        return ""
+    planned = {one.fault for one in history.plan.changes}
+    others = planned | {cut_of(one.fault) for one in changes_of(history)}
+    words = {
+        one.fault: one.words or one.does
+        for one in changes_of(history)
+        if one.fault not in others and standing(history, one.fault, phase)
+    }
+    return f"; faults that somebody set by hand stood: {', '.join(words.values())}" if words else ""
 
 
 def not_played(history: History, changes: Sequence[FaultChanged]) -> list[ChangePlan]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.checks.record import WHOLE
 from harness.checks.verdict import Answer, Cause, Finding, Verdict, worst
 
 # What a gate says, by the answer of its verdict.
@@ -66,6 +67,8 @@ def _answer(played: Played, rows: Sequence[str]) -> tuple[Answer, str]:
     if not rows:
         return played.verdict.answer, _why(played.verdict.answer, findings)
     answers, missing = [], []
+    # Without that nobody knows which rows there were, and what they promised.
+    rows = [*rows, *dict.fromkeys(one.name for one in findings if one.name == WHOLE)]
     for row in rows:
         mine = [one.answer for one in findings if one.name == row]
         # What is only measured, or was not asked, is no promise that was kept.

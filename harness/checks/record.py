@@ -45,6 +45,7 @@ EXCUSES: Mapping[str, Parts] = {
     "byte rate": frozenset({Part.HOST, Part.SAMPLES}),
 }
 ASK_THEMSELVES = ("budget", "doubts", "record")  # of the first each row does
+WHOLE = "record: whole"  # the finding that one says so by
 # What no verdict can do without, whatever its rows need.
 FOUNDATIONS = ALWAYS | {Part.BUDGET}
 
@@ -56,7 +57,7 @@ def check(history: History) -> list[Finding]:
     count = sum(gap.touches(FOUNDATIONS) for gap in history.gaps)
     return [
         Finding(
-            name="record: whole",
+            name=WHOLE,
             answer=Answer.UNKNOWN,
             promised="no gap",
             measured=f"{count} gap{'s' * (count > 1)}",

@@ -181,8 +181,8 @@ def _judge(history: History, row: Row) -> Finding:
             history, row, phase, taken, excused.all
         ):
             return unknown(row, Cause.GAP, gap, measured)
-        busy = host.busy(history, phase) if host.feels_it(row) else ""
-        return finding(row, Answer.FAIL, measured, missed(row, value) + busy, value=value)
+        said = missed(row, value) + conditions.beside(history, row, phase)
+        return finding(row, Answer.FAIL, measured, said, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}{unseen.told}"
     return finding(row, Answer.PASS, measured, kept, value=value)

@@ -68,6 +68,7 @@ def surroundings(
             "checks": _text(facts.get("checks", [])),
             "phases": _text(facts.get("plan", [])),
             "faults": _digest([timeline.get("faults"), timeline.get("changes")]),
+            **_by_hand(facts.get("by_hand", ())),
         },
         "load": {
             "generator": str(load.get("generator")),
@@ -104,6 +105,18 @@ def _flat(table: Mapping[str, Any], before: str = "") -> dict[str, str]:
         f"{before}{key}": value if isinstance(value, str) else _text(value)
         for key, value in table.items()
     }
+
+
+def _by_hand(faults: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Say which faults somebody set by hand, and when, to the second; nothing where there are
+    none, as of runs of which nobody tells.
+    """
+    said = [
+        f"{one['words']} from {one['from_s']:.0f} s to "
+        + ("the end" if one["to_s"] is None else f"{one['to_s']:.0f} s")
+        for one in faults
+    ]
+    return {"faults by hand": "; ".join(sorted(said))} if faults else {}
 
 
 def _short(value: str) -> str:

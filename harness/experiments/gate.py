@@ -42,6 +42,7 @@ VERSION = 1
 PAGE = "gate.md"
 INTERRUPTED = "interrupted"  # of a soak, which has its verdict all the same
 SHORT_WINDOW_S = 60.0
+VERDICTS = (0, 1, 2)  # exit codes
 LOST = Finding(
     name="record: whole",
     answer=Answer.UNKNOWN,
@@ -262,7 +263,8 @@ def _soak(
 def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     """Run a command, with its output in the gate's folder; return the run folder that it wrote.
 
-    Raises HarnessError where it wrote none.
+    Raises HarnessError where it wrote none, or more than one (one of them, or another process's, is
+    not what was asked for), and where it broke: `make` ends with 2 of any failure, and so do runs.
     """
     place = runs / one.run
     before = set(_folders(place))
@@ -271,12 +273,17 @@ def _command(one: Criterion, folder: Path, runs: Path) -> Path:
     with translated(folder), log.open("ab") as output:
         code = commands.run(one.command, output, environment)
     new = sorted(set(_folders(place)) - before)
-    if not new:
+    if len(new) != 1:
+        wrote = f"{len(new)} runs, and nobody says which is meant," if new else "no run"
         raise HarnessError(
-            f"{' '.join(one.command)} ended with {code} and wrote no run below {place}: "
+            f"{' '.join(one.command)} ended with {code} and wrote {wrote} below {place}: "
             f"see {log.name}"
         )
-    return new[-1]
+    if code not in VERDICTS:
+        raise HarnessError(
+            f"{' '.join(one.command)} ended with {code}, which is no verdict's: see {log.name}"
+        )
+    return new[0]
 
 
 def _folders(place: Path) -> list[Path]:

@@ -122,6 +122,7 @@ class Judged:
             "run": str(self.run),
             "answer": str(self.verdict.answer),
             "exit_code": self.exit_code,
+            **{key: self.facts[key] for key in (headline.JUDGED_BY,) if key in self.facts},
             "rows": self.verdict.rows(),
             "findings": [asdict(finding) for finding in self.verdict.findings],
         }
@@ -137,7 +138,7 @@ def judge(run: Path, budget: Path | None = None, *, write: bool = True) -> Judge
     run = reader.find(run)
     if budget:
         judged = judge_by(run, files.read_budget(budget).rows)
-        return replace(judged, facts={**judged.facts, "judged_by": str(budget.resolve())})
+        return replace(judged, facts={**judged.facts, headline.JUDGED_BY: str(budget.resolve())})
     judged = _judged(run, *own_rows(run, reader.read(run)))
     if write:
         judged.write()

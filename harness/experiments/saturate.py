@@ -340,6 +340,7 @@ def _tried(value: float, promised: Row, judged: Judged, folder: Path) -> Try:
         why=f"{worst.name}: {worst.measured}; {worst.sentence}",
         values={name: value for name, value in values.items() if value is not None},
         run=str(judged.run.relative_to(folder.resolve())),
+        under=", ".join(sorted({one["words"] for one in judged.facts.get("by_hand", ())})),
         is_last=bool(dead),
     )
 

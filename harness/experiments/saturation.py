@@ -78,6 +78,7 @@ class Try:
     why: str  # the sentence that decided it
     values: Mapping[str, float]  # statistic → value in the unit of the promise; not finite: lost
     run: str = ""  # its folder
+    under: str = ""  # the faults that somebody set by hand meanwhile; empty: none
     is_last: bool = False  # the harness broke, or a node ended: another try would tell of that
 
 
@@ -133,7 +134,13 @@ class Saturation:
         return low if len(self.of(low)) < self.repeats else None
 
     def sentence(self) -> str:
-        """Say what is known."""
+        """Say what is known, and under which faults that nobody planned."""
+        under = [one.under for one in self.tries if one.under]
+        said = "; ".join(dict.fromkeys(under))
+        of = f"; {len(under)} of {len(self.tries)} tries were under faults set by hand: {said}"
+        return self._known() + (of if under else "")
+
+    def _known(self) -> str:
         low, high, told = self.holds_at, self.fails_at, self.searched.told
         if low is None and high is None:
             return "nothing was tried"

@@ -33,6 +33,8 @@ NEITHER = frozenset(
     {"broadcast.fanout", "private_message.relayed", "network", "network.in", "network.out"}
 )
 COUNTS = frozenset({"fds", "threads", "connections"})  # numbers that are better lower
+# Of a row's conditions: what it measures. The others are where.
+OF_VALUE = ("node", "nodes", "received_per_s", "under", "process")
 OF_EACH = ("p50", "p95", "p99")  # of times, where no budget says what is measured
 NOT_OF_EACH = ("burst", "burst_each", "linearity", "first_contact")
 
@@ -227,10 +229,12 @@ def _row(row: Row, finding: Finding, history: History | None) -> RowOfRun:
 def _definition(row: Row) -> str:
     """What the row measures: its bound may be another one."""
     said = [row.statistic, "of", row.metric, "in", row.unit]
-    for key in ("node", "nodes", "received_per_s", "under"):
+    for key in OF_VALUE:  # in this order, in which baselines have them
         if (value := getattr(row.conditions, key)) is not None:
             said += [key, str(value)]
-    return " ".join([*said, *([] if row.factor is None else ["factor", f"{row.factor:g}"])])
+    for word, of in (("factor", row.factor), ("within_ms", row.within_ms)):
+        said += [] if of is None else [word, f"{of:g}"]
+    return " ".join(said)
 
 
 def better(row: Row) -> Better:

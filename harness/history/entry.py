@@ -1,8 +1,9 @@
 """An entry of the history: one judged run as a row of numbers and answers, without its folder.
 
 It holds every finding of the verdict, and what tells whether two runs may stand in one series: the
-host, the runtime, the network, the load. Read from verdict.json and metadata.json alone, so that it
-takes milliseconds and works on a folder whose bulk is gone.
+host, the runtime, the network, the load, the faults. Read from verdict.json, metadata.json and the
+files that the run was begun with alone, so that it takes milliseconds and works on a folder whose
+bulk is gone.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +22,8 @@ from harness.errors import BadFileError
 from harness.history import shape
 
 VERDICT, METADATA, SUITE = "verdict.json", "metadata.json", "suite.json"
+INPUTS = ("scenario.toml", "topology.toml")  # of a run folder: its files as they were
+PLAIN = {"kind": "full-mesh"}  # a shape that needs no word
 SOAK = "soak.json"
 WINDOWS = "windows"  # of a soak's folder: its parts
 # checks/verdict.py names them; nothing of the history imports a judge.
@@ -170,7 +174,7 @@ def _facts(folder: Path, kind: str) -> Iterator[Mapping[str, Any]]:
         return
     for one in (folder, *parts(folder)):
         if found := _or_nothing(one / METADATA):
-            yield found
+            yield {**found, "inputs": {name: _toml(one / name) for name in INPUTS}}
 
 
 def _of_soak(soak: Path, folder: Path) -> Mapping[str, Any]:
@@ -231,6 +235,9 @@ def environment(facts: Sequence[Mapping[str, Any]], kind: str = RUN) -> dict[str
         workers = load.get("workers")
         found["workers"] = len(workers) if isinstance(workers, list) else workers
     found["load"] = _digest([_asked(one) for one in facts])[:8]
+    for name, of in (("faults", _faults), ("links", _links)):
+        if any(told := [of(one) for one in facts]):
+            found[name] = _digest(told)[:8]
     return {key: str(one) for key, one in found.items() if one not in (None, "")}
 
 
@@ -243,6 +250,43 @@ def _asked(facts: Mapping[str, Any]) -> object:
         if isinstance(one, dict)
     ]
     return [_table(facts, "load").get("streams"), phases]
+
+
+def _faults(facts: Mapping[str, Any]) -> list[object]:
+    """What was to go wrong in a run, by its scenario's own words, which no seed changes; and what
+    somebody set by hand.
+    """
+    phases = _table(_table(facts, "inputs"), "scenario.toml").get("phase")
+    planned = [
+        [one.get("name"), one.get("fault"), one.get("churn")]
+        for one in (phases if isinstance(phases, list) else ())
+        if isinstance(one, dict) and ("fault" in one or "churn" in one)
+    ]
+    by_hand = [
+        [one["words"], round(one["from_s"]), None if one["to_s"] is None else round(one["to_s"])]
+        for one in facts.get("by_hand", ())
+    ]
+    return [*planned, *by_hand]
+
+
+def _links(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a run's topology says of its links and nodes, beside its name and how many there are;
+    nothing, of the plainest one.
+    """
+    found = {**_table(_table(facts, "inputs"), "topology.toml")}
+    found.pop("name", None)
+    nodes = {key: one for key, one in _table(found, "nodes").items() if key != "count"}
+    found.pop("nodes", None)
+    if found.get("shape") == PLAIN:
+        del found["shape"]
+    return {**found, **({"nodes": nodes} if nodes else {})}
+
+
+def _toml(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 def _versions(facts: Mapping[str, Any]) -> dict[str, str]:

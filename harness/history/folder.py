@@ -49,8 +49,9 @@ def require_writable(root: Path) -> None:
 def new_folder(root: Path, name: str, now: datetime | None = None) -> Path:
     """Make ``root/name/<time>``, numbered where there is one, and point ``root/latest`` at it.
 
-    Raises StorageError.
+    Raises StorageError, and BadFileError for a name that no such folder has.
     """
+    run_folders.require_name(name, "name")
     moment = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H-%M-%S")
     path, number = root / name / moment, 1
     with translated(path):

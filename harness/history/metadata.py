@@ -92,6 +92,7 @@ WANTED: Mapping[str, Any] = {
     "manifest?": bool,
     "inputs?": list[str],
     "before?": {"runs": list[str], "id_keys?": list[str], "commands": int},
+    "by_hand?": ({"name": str, "words": str, "from_s": float, "to_s": float | None},),
     "failed_is_certain?": bool,
     "replay?": {"of": {"run": str}, "fork?": str | None},
 }

@@ -17,6 +17,7 @@ from harness.history.other_system import OtherSystem
 from harness.operations import own
 
 LATE_NS = 1_000_000  # of a folder that does not say it
+SHOWN = 20  # characters of a number that is none
 SECONDS_MAX = 1e9  # no run knows a time further from its beginning
 
 
@@ -116,7 +117,7 @@ def strange(seconds: float) -> str | None:
     """Say what is wrong with a number of seconds that no run can have; None: nothing."""
     if abs(seconds) <= SECONDS_MAX:
         return None
-    return f"expected at most {SECONDS_MAX:g} s, found {seconds:g}"
+    return f"expected at most {SECONDS_MAX:g} s, found {str(seconds)[:SHOWN]}"
 
 
 def bounds_ns(

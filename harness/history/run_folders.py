@@ -26,6 +26,8 @@ from harness.history.entry import VERDICT, WINDOWS
 
 LATEST, DATABASE, SOAK_LOCK = "latest", "history.db", "soak.lock"
 GATE = "gate"  # its runs lie beside it, and are their own
+# Names of what else lies in a folder of runs, or in a soak's: no scenario is called so.
+TAKEN = frozenset({LATEST, WINDOWS, "baselines"})
 # By one of these files a folder is known to be ours: a run's, a suite's, a soak's, a search's.
 MARKS = {
     "metadata.json": "run",
@@ -62,6 +64,16 @@ class RunFolder:
     parts: tuple[str, ...] = ()
     is_latest: bool = False
     busy: str | None = None
+
+
+def require_name(name: str, what: str) -> None:
+    """Raise BadFileError for a name that no folder in a folder of runs can have: it is taken, or
+    leads elsewhere.
+    """
+    if name in TAKEN:
+        raise BadFileError(f"{what} {name!r}: the folder of runs has one of its own by this name")
+    if not name or name != Path(name).name or name.startswith("."):
+        raise BadFileError(f"{what} {name!r}: expected the name of a folder in the folder of runs")
 
 
 def is_root(folder: Path) -> bool:

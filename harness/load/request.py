@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.control import wanted
-from harness.errors import UsageError
+from harness.errors import BadFileError, UsageError
 from harness.history.other_system import OtherSystem
 from harness.load.locust import options
 from harness.network import injectors
@@ -22,6 +22,7 @@ from harness.scenario.timeline import Timeline
 from harness.systems import abilities, adapters
 from harness.systems.adapter import NodeAdapter
 
+KEPT = "scenario.toml"  # of a run folder: the scenario as it was
 RUN = "HARNESS_RUN"  # the run folder that somebody has begun at the supervisor for it
 
 log = logging.getLogger(__name__)
@@ -112,10 +113,12 @@ def _of_scenario(
     system = given.system or None if run is None else status["adapter"]
     scenario = abilities.fitted(files.read_scenario(path, system), system)
     begin: dict[str, Any] = {}
-    if run is None:
+    if run is not None:
+        _require_as_begun(path, Path(run))
+    else:
         played = _playable(path, scenario, status, backends)
         budget = None if scenario.budget is None else str(scenario.budget.resolve())
-        texts = {"scenario.toml": path.read_text()}
+        texts = {KEPT: path.read_text()}
         begin = _begin(given, scenario.name, played, budget, texts, scenario.checks)
     phases = tuple(replace(phase, faults=(), profiles=()) for phase in scenario.phases)
     other = scenario.other_system
@@ -127,6 +130,18 @@ def _of_scenario(
         left_out=() if other is None else other.words,
         other_system=other,
     )
+
+
+def _require_as_begun(path: Path, run: Path) -> None:
+    """Raise BadFileError where a scenario is not the one any more that its run was begun with, by
+    whose timeline faults are played and which the run folder keeps.
+    """
+    kept = run / KEPT
+    if kept.is_file() and path.read_text() != kept.read_text():
+        raise BadFileError(
+            f"{path}: it was changed while the run began: expected what {kept} keeps; start the "
+            "run again"
+        )
 
 
 def _playable(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # numpy and Arrow: a command that renders nothing must not wa
 
 UNSEALED = "no manifest: of a file that was changed since this run was closed nobody can tell"
 REASONS = 6  # why rows were not asked that are said
+JUDGED_BY = "judged_by"  # of a verdict's facts: a budget that is not the run's own
 SENTENCE_CHARACTERS = 240  # of a finding's own sentence: the row itself says all of it
 
 
@@ -106,8 +107,14 @@ def again(facts: Mapping[str, Any], run: str) -> str:
     """Write the command that says the same verdict again; `judged_by` of the facts is a budget that
     is not the run's own.
     """
-    other = facts.get("judged_by")
+    other = facts.get(JUDGED_BY)
     return shlex.join(["harness", "judge", run, *(["--budget", other] if other else [])])
+
+
+def by_another(facts: Mapping[str, Any]) -> str:
+    """Say that a run was judged by another budget than its own; empty where it was not."""
+    other = facts.get(JUDGED_BY)
+    return f"judged by {other}, and not by the budget of the run" if other else ""
 
 
 def replay_of(facts: Mapping[str, Any]) -> str:

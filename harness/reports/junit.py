@@ -49,6 +49,7 @@ def render(
         ("topology", facts["topology"]),
         ("runtime", facts["runtime"]["name"]),
         ("not-asked", headline.not_asked(verdict)),
+        ("judged-by", str(facts.get(headline.JUDGED_BY, ""))),
         ("unsealed", headline.unsealed(history, parts)),
     ):
         if not value:

@@ -36,7 +36,8 @@ def render(
     parts: Sequence[SuitePart] = (),
 ) -> str:
     """Write the comment."""
-    said = (*headline.sentences(verdict), headline.unsealed(history, parts))
+    unsealed, by = headline.unsealed(history, parts), headline.by_another(facts)
+    said = (by, *headline.sentences(verdict), unsealed)
     lead = "".join(f"{escaped(one)}\n\n" for one in said if one)
     nodes, seed = f"{facts['other_system']} nodes on " if facts.get("other_system") else "", ""
     if facts["nodes"]:

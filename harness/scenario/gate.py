@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import BadFileError
+from harness.history.run_folders import require_name
 from harness.scenario.files import beside
 from harness.scenario.tables import Table, load, with_file
 from harness.topology.quantities import long_time_s
@@ -90,6 +91,7 @@ class Gate:
 
     def __post_init__(self) -> None:
         """Raise BadFileError where there is nothing to meet, or a name stands twice."""
+        require_name(f"gate-{self.name}", "gate name")
         if not self.criteria:
             raise BadFileError("expected at least one [[criterion]], found none")
         names = [one.name for one in self.criteria]

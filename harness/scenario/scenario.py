@@ -12,6 +12,7 @@ from harness.faults.churn import Churn
 from harness.faults.spec import FaultSpec
 from harness.history.other_system import OtherSystem
 from harness.history.plan import PhaseKind
+from harness.history.run_folders import require_name
 from harness.operations import Operation
 from harness.profiles.spec import ProfileSpec, require_who
 from harness.scenario import seeds, until
@@ -131,6 +132,7 @@ class Scenario:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise BadFileError(f"scenario name {self.name!r}: expected 1 to 32 of a-z, 0-9 and '-'")
+        require_name(self.name, "scenario name")
         seeds.require(self.seed)
         for name in self.checks:
             if self.checks.count(name) > 1:
@@ -174,6 +176,7 @@ class Suite:
     budget: Path
 
     def __post_init__(self) -> None:
+        require_name(self.name, "suite name")
         names = [part.stem for part in self.parts]
         for name in names:
             if names.count(name) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +23,19 @@ _WORDS: dict[type, str] = {
     dict: "a table",
     list: "a list",
 }
+
+
+def _require_numbers(value: object, where: str) -> None:
+    """Raise BadFileError for a whole number that no float can be."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _require_numbers(one, f"{where}.{key}")
+    elif isinstance(value, list):
+        for number, one in enumerate(value, 1):
+            _require_numbers(one, f"{where}[{number}]")
+    elif isinstance(value, int) and abs(value) > sys.float_info.max:
+        found = f"found one of {value.bit_length():,} bits"
+        raise BadFileError(f"{where}: expected a number of 1023 bits at most, {found}")
 
 
 class Table:
@@ -59,6 +73,7 @@ class Table:
         if key not in self._values:
             return None
         value = self._values[key]
+        _require_numbers(value, self._path(key))
         if kind is float and type(value) is int:
             value = float(value)
         is_flag = isinstance(value, bool) and kind is not bool
@@ -174,5 +189,5 @@ def load(path: Path) -> dict[str, object]:
         raise BadFileError(f"{path}: expected a TOML file, found a folder") from None
     except OSError as error:
         raise BadFileError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number of too many digits
         raise BadFileError(f"{path}: not valid TOML: {error}") from None

@@ -34,6 +34,7 @@ from harness.network.proof.prover import Prover
 from harness.runtimes.runtime import Ending
 from harness.scenario.timeline import Timeline
 from harness.supervisor import beginning, journals
+from harness.supervisor.by_hand import ByHand
 from harness.supervisor.cluster import Cluster
 from harness.supervisor.fault_player import FaultPlayer
 from harness.supervisor.faults import NOBODY, Faults, Listener
@@ -86,7 +87,7 @@ class Recording:
         self._kept: dict[int, tuple[Fault, int]] = {}  # id() → a fault, its number in faults.jsonl
         self._keeping = threading.Lock()
         self._unready: set[str] = set()  # nodes of which it was told that they are not ready
-        self._led_by, self._past = begun_by, past
+        self._led_by, self._past, self._by_hand = begun_by, past, ByHand(timeline)
         self._player: PhasePlayer | None = None  # None: it has not started
         self.samples: Samples | None = None  # likewise
         self.profiles: RunProfiles | None = None  # the same
@@ -258,6 +259,7 @@ class Recording:
     def _write_end(self, load: Mapping[str, Any]) -> None:
         self.folder.event(replace(self._ended, failures=(*self._failures,)))
         self._facts |= {"load": {**self._facts["load"], **load}, **self._past.facts()}
+        self._facts |= self._by_hand.facts(self._facts["t0_ns"])
         self._facts["failures"] = self._failures
         self._past.ran(self._facts["t0_ns"], self.seed, self._facts["id_key"])
         self.folder.write_json("metadata.json", self._facts)
@@ -315,6 +317,7 @@ class Recording:
                 resolved=self._resolved(fault),
             )
         )
+        self._by_hand.changed(change)
         self._prover.changed(change)
 
     def _resolved(self, fault: Fault) -> int:

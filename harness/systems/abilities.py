@@ -9,13 +9,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.choices import listed
 from harness.errors import UsageError
 from harness.history.other_system import OtherSystem
 from harness.operations import Operation, own
 from harness.scenario import until
 from harness.scenario.scenario import Phase, Scenario
 from harness.systems import adapters
-from harness.systems.adapter import DrivenAdapter, NodeAdapter
+from harness.systems.adapter import DrivenAdapter, FiledAdapter, NodeAdapter
 from harness.topology.topology import Topology
 
 
@@ -180,7 +181,8 @@ def _numbered(phase: Phase, can: Mapping[str, Operation]) -> Phase:
 
 def require_same(system: NodeAdapter, streams: Iterable[Mapping[str, Any]]) -> None:
     """Raise UsageError where streams, as metadata.json says them, have operations of a system's own
-    that are others than those of the system as it was started.
+    that are others than those of the system as it was started, and where its files were edited
+    since: who asks for a run means the nodes that these describe.
     """
     known = {one.word: one for one in system.operations}
     for one in own.of_streams(streams):
@@ -189,6 +191,11 @@ def require_same(system: NodeAdapter, streams: Iterable[Mapping[str, Any]]) -> N
                 f"{one.word}: the nodes of {system.name} were started with a file that said "
                 "something else of its operations: `harness down`, and start them again"
             )
+    if isinstance(system, FiledAdapter) and (edited := system.edited()):
+        raise UsageError(
+            f"{listed(edited)}: edited since the nodes of {system.name} were started by it: "
+            "`harness down`, and start them again"
+        )
 
 
 def own_metrics_of(planned: Scenario, *, imports: bool = True) -> frozenset[str]:

@@ -167,6 +167,14 @@ class BuiltAdapter(NodeAdapter, Protocol):
         """Build what is not here, and tell how far that is. Raises UnavailableError."""
 
 
+@runtime_checkable
+class FiledAdapter(NodeAdapter, Protocol):
+    """A system that stands in files, which somebody may edit while its nodes run."""
+
+    def edited(self) -> list[str]:
+        """Name the files that are there and not as they were when the nodes were started."""
+
+
 class Saw(Protocol):
     """Tells that a node saw something.
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from harness.errors import BadFileError
 
+SHOWN = 20  # characters of what is no number
 TIMES_MS = {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
 LONG_TIMES_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
@@ -129,4 +130,7 @@ def _quantity(text: str, units: Mapping[str, float], expected: str) -> float:
             f"expected {expected}, found {text!r}; units: "
             f"{', '.join(unit or 'none' for unit in units)}"
         )
-    return float(match[1]) * units[match[2]]
+    value = float(match[1]) * units[match[2]]
+    if not math.isfinite(value):
+        raise BadFileError(f"expected {expected}, found more than any number: {text[:SHOWN]!r}")
+    return value

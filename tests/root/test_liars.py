@@ -88,11 +88,13 @@ def test_each_lie_is_named_beside_others(desk, way):
 @pytest.mark.parametrize("way", liars.SYSTEMS)
 def test_answers_before_it_was_asked_make_no_pass(desk, way):
     """Whose the later answers are nobody can tell, so the whole record is in doubt."""
-    lies = {"honest": "none", "other": "none", "early": "early"}
+    lies = {"honest": "none", "garbles": "garbles", "early": "early"}
     code, found = played(desk, liars.written(desk.folder, way, lies, seconds=2))
     assert code != 0
     said = found[RECORD]["sentence"]
     assert found[RECORD]["answer"] == "UNKNOWN"
+    # The class reports ids alone, and not what stands behind them.
+    assert ("garbles: it reports another payload" in said) is (way == "command")
     assert "early: the node said " in said
     assert " when nothing was asked" in said
 

@@ -123,6 +123,9 @@ class SoakFolder:
             raise BadFileError(
                 f"{path / FILE}: expected version {VERSION}, found {said.get('version')!r}"
             )
+        # Of an earlier version it has no seal.
+        self._is_whole = seals.OWN not in said or seals.is_whole(said)
+        said.pop(seals.OWN, None)
         try:
             self.asked = Asked(**{**said, "lengths_s": tuple(said["lengths_s"])})
         except (KeyError, TypeError) as error:
@@ -145,13 +148,13 @@ class SoakFolder:
                 (path / name).write_text(text)
             (path / WINDOWS).mkdir()
             hashed = {name: _sha256(text.encode()) for name, text in inputs.items()}
-            said = json.dumps(asdict(replace(asked, inputs=hashed)), indent=1)
+            said = json.dumps(seals.sealed(asdict(replace(asked, inputs=hashed))), indent=1)
             replace_text(path / FILE, said + "\n")
         return cls(path)
 
     def changed_inputs(self) -> list[str]:
-        """Say which inputs are not as they were when the soak began."""
-        found = []
+        """Say which inputs, and what was asked, are not as they were when the soak began."""
+        found = [] if self._is_whole else [f"{FILE} is not as it was when the soak began"]
         for name, hashed in self.asked.inputs.items():
             try:
                 is_same = _sha256((self.path / name).read_bytes()) == hashed
@@ -225,6 +228,8 @@ class SoakFolder:
         said = _json(path / SUMMARY)
         if wrong := shape.misses(said, SUMMARISED):
             raise BadFileError(f"{path / SUMMARY}: {wrong}")
+        if (other := said.get("number", number)) != number:
+            raise BadFileError(f"{path / SUMMARY} is of window {other!r}")
         try:
             data = (path / VERDICT).read_bytes()
         except OSError as error:

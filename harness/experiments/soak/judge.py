@@ -5,7 +5,7 @@ together. What was never judged, and is still there, is judged now.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +24,6 @@ from harness.reports import soak as page
 from harness.scenario import soak
 from harness.scenario.tables import load
 
-FACTS = "facts.json"
 HTML = "html"
 SLOPES_MOST = 12
 EIGHT_H_S = 8 * 3600.0
@@ -66,7 +65,7 @@ def judge(folder: SoakFolder, *, write: bool = True, late: bool = True) -> SoakJ
     seen = [_seen(folder, one) for one in folder.windows()]
     watched, wrong = series.of_soak(folder)
     trends = leaks.found(watched)
-    wrong += folder.changed_inputs()
+    wrong += [*folder.changed_inputs(), *_elsewhere(folder, seen)]
     try:
         asked, grown = _asks_for_leaks(folder), growth.findings(_budget(folder), watched)
     except BadFileError as error:
@@ -91,6 +90,13 @@ def judge(folder: SoakFolder, *, write: bool = True, late: bool = True) -> SoakJ
     if write:
         judged.write()
     return judged
+
+
+def _elsewhere(folder: SoakFolder, seen: Sequence[Seen]) -> Iterator[str]:
+    """Say which windows were played on another ground than the first: they are of two soaks."""
+    for one in seen:
+        if said := _summary(folder, one).get("elsewhere"):
+            yield f"window {one.window.number} was played elsewhere: {'; '.join(map(str, said))}"
 
 
 def _budget(folder: SoakFolder) -> Path | None:
@@ -129,7 +135,7 @@ def facts(folder: SoakFolder) -> dict[str, Any]:
     """Return what was run on what, as the first window found it."""
     asked = folder.asked
     try:
-        said = json.loads((folder.path / FACTS).read_text())
+        said = json.loads((folder.path / window.FACTS_FILE).read_text())
         found = {**said, "host": said["host"], "nodes": said["nodes"]}
     except (OSError, ValueError, KeyError, TypeError):  # no window came so far
         unknown = {"cores": 0, "cpu": "unknown", "kernel": "unknown"}

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,8 @@ from harness.kernel import parents
 from harness.kernel.files import replace_text
 
 NICE = 19  # the window that is played goes first
+FACTS_FILE = "facts.json"
+OF_HOST = ("cpu", "cores", "machine", "kernel", "memory_bytes", "python", "versions")
 FACTS = ("host", "nodes", "topology", "adapter", "runtime", "network")  # of a run's metadata
 
 
@@ -55,8 +58,9 @@ def judge(folder: SoakFolder, number: int) -> None:
         with translated(path):
             replace_text(path / VERDICT, text)
             shutil.copyfile(run / "summary.txt", path / "summary.txt")
-            _keep_facts(folder.path / "facts.json", dict(judged.facts))
+            _keep_facts(folder.path / FACTS_FILE, dict(judged.facts))
             said = summary.summary(number, judged.history, judged.facts, judged.verdict)
+            said["elsewhere"] = elsewhere(folder.path / FACTS_FILE, judged.facts)
             said["verdict_sha256"] = hashlib.sha256(text.encode()).hexdigest()
             said["samples_sha256"] = seals.of_file(path / SAMPLES)
             said["raw_bytes"] = _bytes(run)
@@ -83,6 +87,34 @@ def cut(folder: SoakFolder, window: Window) -> Window:
 def _keep_facts(file: Path, facts: dict[str, Any]) -> None:
     if not file.exists():
         replace_text(file, json.dumps({key: facts[key] for key in FACTS if key in facts}) + "\n")
+
+
+def elsewhere(first: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Say in what a window's host, runtime or programs differ from the first one's: who goes on
+    with a soak may do so after an upgrade, or on another machine.
+    """
+    try:
+        began = _flat(json.loads(first.read_text()))
+    except (OSError, ValueError):
+        return [f"{first.name} cannot be read: on what the first window was played is not known"]
+    now = _flat(facts)
+    return [
+        f"{key}: {began[key]} in the first window, {now[key]} in this one"
+        for key in sorted(began.keys() & now.keys())
+        if began[key] != now[key]
+    ]
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What is the same in all windows of a soak that goes on where it began."""
+    host = {key: one for key, one in facts.get("host", {}).items() if key in OF_HOST}
+    versions = host.pop("versions", {})
+    tables = {"host": host, "versions": versions}
+    tables |= {key: facts.get(key, {}) for key in ("runtime", "network")}
+    found = {
+        f"{name} {key}": str(one) for name, table in tables.items() for key, one in table.items()
+    }
+    return found | {key: str(facts[key]) for key in ("topology", "adapter") if key in facts}
 
 
 def _bytes(path: Path) -> int:

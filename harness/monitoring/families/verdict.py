@@ -29,6 +29,10 @@ BASES = {
     "share": ("ratio", 1.0),
     "number": ("1", 1.0),
     "rate": ("per_second", 1.0),
+    "growth in bytes": ("bytes_per_second", 1.0),
+    "growth in fds": ("per_second", 1.0),
+    "growth in threads": ("per_second", 1.0),
+    "growth in connections": ("per_second", 1.0),
 }
 Row = Mapping[str, Any]
 

@@ -110,6 +110,18 @@ class Command(driven.Driven):
         """Return the command file and the files that it names, as they were when nodes started."""
         return self._kept
 
+    def edited(self) -> list[str]:
+        """See adapter.FiledAdapter. A budget judges, and starts no node."""
+        budget, found = Path(self._file.budget or "").name, []
+        for kept, text in self._kept.items():
+            name = kept.removeprefix(f"{command_launch.BELOW}/")
+            file = self._path if name == self._path.name else self._file.folder / name
+            if name == budget or not file.is_file():
+                continue
+            if file.read_text(errors="replace") != text:
+                found.append(str(file))
+        return found
+
     def resume(self, state: Path) -> None:
         """Take up what `prepare` left in the cluster's folder."""
         self._around = Around.of(state)
@@ -231,8 +243,9 @@ class Driver:
                 time.monotonic_ns(),
                 f"unsent: payload_bytes: expected at least {ID_CHARACTERS}, the id as text",
             )
-        self._reports.remember(request, self._own)
         send = self._file.send[request.operation]
+        given = values["payload"] if "{payload}" in repr(send.ask) else ""
+        self._reports.remember(request, self._own, given)
         sent()
         sent_ns = time.monotonic_ns()
         try:

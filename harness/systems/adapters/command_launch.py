@@ -26,6 +26,7 @@ from harness.topology.topology import Topology
 
 ENTRANCES = 3
 KEPT = "command.json"
+BELOW = "system"  # of a run folder
 KEPT_BYTES_MOST = 1 << 20  # of a file that a run keeps
 KEEPABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*){0,2}")
 AT_ONCE = 8  # programs that prepare nodes
@@ -102,7 +103,7 @@ def launches(
 
 def kept(given: CommandFile, path: Path) -> dict[str, str]:
     """Return what a run keeps of the system: the command file and the texts that it names, below
-    ``system/``. What is no text, too large, or not beside the file is left out; a budget may be
+    BELOW. What is no text, too large, or not beside the file is left out; a budget may be
     missing, for another may judge.
     """
     templates = [each.template for each in given.start.written if each.template is not None]
@@ -114,7 +115,7 @@ def kept(given: CommandFile, path: Path) -> dict[str, str]:
         file = path if name == path.name else given.folder / name
         if KEEPABLE.fullmatch(name) and file.stat().st_size <= KEPT_BYTES_MOST:
             with suppress(UnicodeDecodeError):
-                found[f"system/{name}"] = file.read_text()
+                found[f"{BELOW}/{name}"] = file.read_text()
     return found
 
 

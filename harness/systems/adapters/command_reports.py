@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -18,10 +18,12 @@ from harness.runtimes.runtime import Place
 from harness.systems.adapter import Saw
 from harness.systems.adapters import driven
 from harness.systems.adapters.command_answers import keys_of, known_ids, named_in, others
+from harness.systems.adapters.payloads import Payloads
 from harness.systems.adapters.sent import KNOWN_MAX, Sent
 
 BY_ID = (Witness.TARGET, Witness.EVERY_OTHER_NODE)  # whose reports name the operation itself
 MEETINGS_MAX = 1 << 10  # of two nodes that nobody has asked for yet
+CHANGED = "it reports another payload than was sent, behind the id of one that was"
 SHARED = b""  # the source of a key that several put under
 
 T = TypeVar("T")
@@ -34,6 +36,7 @@ class Reports:
 
     names: Mapping[str, bytes] = field(default_factory=dict)  # name or address → wire id
     sent: Sent = field(default_factory=Sent)
+    payloads: Payloads = field(default_factory=Payloads)
     values: driven.Values = field(default_factory=driven.Values)
     up: set[str] = field(default_factory=set)  # nodes that can be joined
     _sources: dict[bytes, bytes] = field(default_factory=dict)  # id of a put → who put it
@@ -51,11 +54,15 @@ class Reports:
         named = {place.node.name: id_ for id_, place in places.items()}
         return cls(names=named | {place.address: id_ for id_, place in places.items()})
 
-    def remember(self, request: Request, source: bytes) -> None:
-        """Remember an operation that is about to be asked for."""
+    def remember(self, request: Request, source: bytes, payload: str = "") -> None:
+        """Remember an operation that is about to be asked for; `payload`: the text of it that the
+        node is given, empty where that is none.
+        """
         ledger = request.operation.spec.ledger
         if ledger is not None and ledger.witness in BY_ID:
             self.sent.remember(request.id, int(ledger.record))
+            if payload:
+                self.payloads.remember(request.id, payload)
         if request.operation.spec.to is Address.NEW_KEY:
             key = (request.target or b"")[:ID_BYTES]
             _keep(self._sources, request.id, source)
@@ -72,17 +79,28 @@ class Reports:
     ) -> str:
         """Tell what a node's line reports; return what is doubtful in it, a sentence or nothing."""
         if not patterns:
-            for id_ in known_ids(line, self.sent):  # once, however often the line says it
+            ids = known_ids(line, self.sent)
+            for id_ in ids:  # once, however often the line says it
                 saw(self.sent.kind(id_), id_, at_ns)
-            return ""
+            return self._changed(line, ids)
         kind = next((kind for kind, pattern in patterns.items() if pattern.search(line)), None)
         if kind in (RecordKind.DELIVERED, RecordKind.RECEIVED):
-            for id_ in known_ids(line, self.sent):
+            ids = known_ids(line, self.sent)
+            for id_ in ids:
                 saw(kind, id_, at_ns)
-        elif kind is RecordKind.STORED:
+            return self._changed(line, ids)
+        if kind is RecordKind.STORED:
             return self._stored(line, own, at_ns, saw)
-        elif kind is not None:
+        if kind is not None:
             return self._met_another(kind, line, own, at_ns, saw)
+        return ""
+
+    def _changed(self, line: str, ids: Collection[bytes]) -> str:
+        """Say that a line which holds one id has another payload than was sent; of several nobody
+        knows what belongs to which.
+        """
+        if len(ids) == 1 and any(self.payloads.differs(line, id_) for id_ in ids):
+            return CHANGED
         return ""
 
     def _stored(self, line: str, own: bytes, at_ns: int, saw: Saw) -> str:

@@ -28,6 +28,7 @@ LIES = {
     "repeats": "reports each receipt twice",
     "predicts": "reports receipts of ids that are yet to come, as if they were counted",
     "guesses": "hears no broadcast, and reports a guessed one a second after it would be sent",
+    "garbles": "delivers another payload of the same size behind the id",
     "dies": "ends by itself",
     "hangs": "answers nobody any more",
     "leaves": "forks, goes, and leaves a child behind",
@@ -84,6 +85,8 @@ class Node:
         at_ns, texts = time.monotonic_ns(), [text]
         if self.tells("repeats"):
             texts = [text, text]
+        if self.tells("garbles"):
+            texts = [text[:32] + text[:31:-1].translate(str.maketrans("0123", "3210"))]
         if self.tells("predicts"):
             texts = [*map(later(text), range(1, AHEAD + 1)), text]
         if self.tells("predates"):

@@ -51,6 +51,14 @@ def test_each_run_has_to_be_played_and_to_pass(played, planned, answer, why):
     assert why in found.sentence if why else not found.sentence
 
 
+def test_a_row_of_a_budget_that_is_not_as_it_was_is_not_kept():
+    """Whoever made its bound wide in the run folder had its criterion met."""
+    edited = run(**{"a": Answer.PASS, "record: whole": Answer.UNKNOWN})
+    found = gate.judge("c", ("a",), 1, [edited])
+    assert found.answer is Answer.UNKNOWN
+    assert found.sentence.endswith("why record: whole")
+
+
 def test_only_the_rows_that_are_asked_for_count():
     mixed = run(a=Answer.PASS, b=Answer.FAIL, c=Answer.UNKNOWN, d=Answer.MEASURED)
     assert gate.judge("c", ("a",), 1, [mixed]).answer is Answer.PASS

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from kit.budget_rows import judged, row
-from kit.histories import MS, SECOND, history, operation, record, sample
+from kit.histories import MS, SECOND, fault, history, operation, record, sample
 
 from harness import checks
 from harness.checks import rows
 from harness.checks.metrics import METRICS
 from harness.checks.verdict import Answer, Cause
 from harness.errors import BadFileError
+from harness.history.events import NodeChanged, RunEnded
+from harness.history.plan import ChangePlan, Plan
 from harness.operations import Operation, Outcome
 from harness.operations.records import RecordKind
 
@@ -84,6 +86,42 @@ def test_a_percentile_wants_enough_samples(statistic, least):
         judged(history([operation(n) for n in range(least)]), statistic=statistic).answer
         is Answer.PASS
     )
+
+
+def test_a_missed_row_says_which_faults_were_set_by_hand():
+    """A delay of somebody's, left over from yesterday, was the system's, without a word."""
+    due = [operation(number) for number in range(100)]
+    stood = fault("set", 0.5, "slow", does="delay 40 ms", words="all delay 40ms")
+    plan = Plan(t0_ns=SECOND, seed=1, phases=())
+    found = history(due, events=(stood, RunEnded()), plan=plan)
+    missed = judged(found, bound=1.0)
+    assert missed.answer is Answer.FAIL
+    assert "2 is not < 1 ms" in missed.sentence
+    assert missed.sentence.endswith("that somebody set by hand stood: all delay 40ms")
+    planned = replace(plan, changes=(ChangePlan(at_ns=1, verb="set", fault="slow"),))
+    for other in (
+        history(due, events=(stood, RunEnded()), plan=planned),
+        history(due, events=(stood, fault("clear", 0.9, "slow"), RunEnded()), plan=plan),
+    ):
+        assert "by hand" not in judged(other, bound=1.0).sentence
+
+
+def test_nodes_that_somebody_had_stopped_are_no_nodes_of_a_row():
+    """A promise about three nodes was kept by two, the third stopped by hand before the run."""
+    due = [operation(number, source=0, target=1) for number in range(100)]
+    stopped = NodeChanged(at_ns=1, node="node-2", condition="stopped")
+    found = history(due, events=(stopped, RunEnded()))
+    assert judged(found).answer is Answer.PASS
+    assert judged(found, nodes=3).cause is Cause.CONDITIONS
+    assert "of which node-2 did not run" in judged(found, nodes=3).sentence
+    later = history(due, events=(replace(stopped, at_ns=2 * SECOND), RunEnded()))
+    assert judged(later, nodes=3).answer is Answer.PASS
+    planned = Plan(
+        t0_ns=SECOND, seed=1, phases=(), changes=(ChangePlan(at_ns=1, verb="set", fault="cut"),)
+    )
+    by_plan = fault("set", 0.5, does="stopped", nodes=("node-2",))
+    found = history(due, events=(by_plan, stopped, RunEnded()), plan=planned)
+    assert judged(found, nodes=3).cause is not Cause.CONDITIONS
 
 
 def test_conditions_that_were_not_met_are_unknown():

@@ -86,6 +86,19 @@ def test_files_of_a_run_are_held_to():
     assert parts == [["options"], ["topology"], ["scenario"], ["subject"]]
 
 
+def test_a_fault_that_was_set_by_hand_is_held_to():
+    """It is in no timeline: a run with a delay of somebody's was compared with one without."""
+    slow = {"name": "slow", "words": "all delay 40ms", "from_s": 0.0, "to_s": None}
+    one = made({**FACTS, "by_hand": [slow]})
+    again = made({**FACTS, "by_hand": [{**slow, "from_s": 0.2}]})
+    short = made({**FACTS, "by_hand": [{**slow, "to_s": 4.0}]})
+    assert agreement.differences([one, again]) == {}
+    assert agreement.differences([made(), made({**FACTS, "by_hand": []})]) == {}
+    for other in (made(), short):
+        [said] = agreement.differences([one, one, other])["scenario"]
+        assert "all delay 40ms from 0 s to the end" in said
+
+
 def test_of_many_differences_some_are_said():
     versions = {f"p{number}": "1" for number in range(9)}
     other = changed(FACTS, ("host", "versions"), versions)

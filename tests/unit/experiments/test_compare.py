@@ -16,6 +16,7 @@ from harness.experiments import baseline, side
 from harness.experiments.compare import Side, compare, gathered, of_sides, run_folders
 from harness.experiments.judge import judge
 from harness.reports import comparison
+from harness.scenario.budget import Conditions, Row
 
 JITTER = (0.99, 1.0, 1.01, 0.995, 1.005)
 
@@ -306,3 +307,20 @@ def test_what_was_judged_is_believed_where_all_else_is_gone(folders, tmp_path):
 def test_links_are_no_runs_of_their_own(folders):
     assert len(run_folders(folders / "base")) == len(JITTER)  # and `latest`, which is one of them
     assert (folders / "base" / "latest").is_symlink()
+
+
+def test_a_row_with_another_condition_is_another_row():
+    """Shares of what came within a second, and of what came ever, were held against each other."""
+    row = Row(name="r", metric="private_message.delivered", statistic="mean", unit="%", bound=99)
+    of = [
+        side._definition(one)
+        for one in (
+            row,
+            replace(row, within_ms=1000.0),
+            replace(row, factor=3.0),
+            replace(row, conditions=Conditions(phase="", process="supervisor")),
+            replace(row, conditions=Conditions(phase="", under="slow")),
+        )
+    ]
+    assert len(set(of)) == len(of)
+    assert side._definition(replace(row, bound=50)) == of[0]

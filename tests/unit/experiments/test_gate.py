@@ -88,6 +88,28 @@ def test_met_not_met_and_partial(made, tmp_path):
     assert play(made({"small": 1}), tmp_path).exit_code == 0
 
 
+def test_of_two_runs_that_a_command_wrote_none_is_taken_for_the_one(made, tmp_path):
+    """The later one was: a command that tries again until it is good, or somebody else's run."""
+    bench = BENCH.format(size=11e6, budget=str(tmp_path / "b.toml"))
+    again = bench.replace("11000000.0", "1e6")
+    judged = play(made({"twice": [sys.executable, "-c", bench + again]}), tmp_path)
+    assert answers(judged) == {"twice": "UNKNOWN"}
+    assert "wrote 2 runs, and nobody says which is meant" in judged.verdict.findings[0].sentence
+
+
+def test_a_command_that_broke_after_its_run_has_no_run(made, tmp_path):
+    """It was killed, or the harness broke in it: what it wrote until then was MET."""
+    bench = BENCH.format(size=1e6, budget=str(tmp_path / "b.toml"))
+    killed = f"{bench}\nimport signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    broke = f"{bench}\nsys.exit(70)"
+    for what, code in ((killed, -signal.SIGKILL), (broke, 70)):
+        judged = play(made({"it": [sys.executable, "-c", what]}), tmp_path)
+        assert answers(judged) == {"it": "UNKNOWN"}
+        assert f"ended with {code:d}, which is no verdict's" in judged.verdict.findings[0].sentence
+    failed = f"{bench}\nsys.exit(2)"  # as make does, for another row
+    assert answers(play(made({"it": [sys.executable, "-c", failed]}), tmp_path)) == {"it": "PASS"}
+
+
 def test_it_is_judged_anew_from_its_folder(made, tmp_path):
     judged = play(made({"small": 1}), tmp_path)
     assert (tmp_path / "runs" / "latest").resolve() == judged.run

@@ -82,6 +82,18 @@ def test_a_judgement_by_another_budget_says_how_to_say_it_again(good, tmp_path):
     assert f"harness judge {good} --budget '{other}'" in page
 
 
+def test_a_judgement_by_another_budget_says_so_in_every_form(good, tmp_path):
+    """A comment of CI, and its JUnit, said PASS by a lax one as if it were the run's own."""
+    other = tmp_path / "lax.toml"
+    other.write_text(run_folders.BUDGET)
+    mine, lax = judge.judge(good, write=False), judge.judge(good, other)
+    for form in ("json", "junit", "markdown", "text", "html"):
+        assert str(other.resolve()) in lax.rendered(form).replace("\\", ""), form
+        assert str(other.resolve()) not in mine.rendered(form)
+    assert lax.as_json()["judged_by"] == str(other.resolve())
+    assert "judged_by" not in mine.as_json()
+
+
 def test_the_report_of_a_replay_says_how_near_it_came_once_that_was_compared(good, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(good, again)

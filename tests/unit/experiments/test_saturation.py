@@ -393,3 +393,13 @@ def test_the_page_shows_each_try(tmp_path, limit):
 def test_a_page_of_nothing_is_one(tmp_path):
     made = asked(tmp_path)
     assert "Nothing was tried" in page.render(made.facts(Saturation(), is_interrupted=True))
+
+
+def test_a_search_says_under_which_faults_it_was():
+    """A fault that was set by hand stood all the while, and nothing of the answer said so."""
+    first = Try(at=10, answer=Answer.PASS, why="", values={}, under="all delay 40ms")
+    plain = Saturation(tries=(replace(first, under=""),))
+    found = Saturation(tries=(first, replace(first, under="")))
+    assert plain.sentence() == "10/s held in its only try; no rate that was tried did not"
+    said = "1 of 2 tries were under faults set by hand: all delay 40ms"
+    assert found.sentence().endswith(f"; {said}")

@@ -69,6 +69,38 @@ def test_what_runs_must_have_in_common(tmp_path, facts):
     assert plain.environment == again.environment != other.environment
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("scenario.toml", '[[phase]]\nname = "load"\n[[phase.fault]]\ndelay = "10ms"'),
+        ("scenario.toml", '[[phase]]\nname = "load"\n[[phase.fault]]\ndelay = "90ms"'),
+        ("topology.toml", '[nodes]\ncount = 3\n[link]\ndelay = "10ms"'),
+        ("topology.toml", '[nodes]\ncount = 3\n[shape]\nkind = "ring"'),
+    ],
+)
+def test_faults_and_links_keep_runs_apart(tmp_path, file, text):
+    """They were one series: the day on which a delay was put into the file, a row *got worse*."""
+    made = [folders.run(tmp_path, number, []) for number in range(3)]
+    plain = '[nodes]\ncount = 3\n[shape]\nkind = "full-mesh"\n[[phase]]\nname = "load"\n'
+    for path in made[:2]:
+        (path / file).write_text(plain.partition("[[")[0] if file[0] == "t" else plain)
+    (made[2] / file).write_text(text)
+    first, second, other = (of_folder(path, tmp_path).environment for path in made)
+    assert first == second != other
+
+
+def test_faults_that_were_set_by_hand_keep_runs_apart(tmp_path):
+    slow = {"name": "slow", "words": "all delay 40ms", "from_s": 0.1, "to_s": None}
+    by_hand = ([], [slow], [{**slow, "from_s": 0.2}], [{**slow, "to_s": 3.0}])
+    plain, one, again, other = (
+        of_folder(folders.run(tmp_path, number, [], by_hand=of), tmp_path).environment
+        for number, of in enumerate(by_hand)
+    )
+    assert one == again
+    assert len({*map(str, (plain, one, other))}) == 3
+    assert plain == of_folder(folders.run(tmp_path, 9, []), tmp_path).environment
+
+
 def test_other_versions_are_told_and_keep_runs_together(tmp_path):
     host = {**folders.HOST, "versions": {"meshnode": "0.2.0"}}
     plain = of_folder(folders.run(tmp_path, 0, []), tmp_path)

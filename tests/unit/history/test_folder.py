@@ -211,3 +211,15 @@ def test_folders_of_one_moment_are_each_their_own(tmp_path):
     with ThreadPoolExecutor(16) as pool:
         made = list(pool.map(lambda _: new_folder(tmp_path, "demo", MOMENT), range(16)))
     assert len(set(made)) == 16
+
+
+@pytest.mark.parametrize("name", ["latest", "windows", "baselines", "../elsewhere", "a/b", "", "."])
+def test_a_folder_of_a_taken_name_is_not_made(tmp_path, name):
+    """A run called *latest* lay in the run before it, and was lost."""
+    root = tmp_path / "runs"
+    before = new_folder(root, "demo", MOMENT)
+    with pytest.raises(BadFileError, match="folder of runs"):
+        new_folder(root, name, MOMENT)
+    assert (root / "latest").resolve() == before
+    assert [*tmp_path.iterdir()] == [root]
+    assert not [*before.iterdir()]

@@ -18,6 +18,7 @@ from harness.monitoring import families
 from harness.monitoring.families.faults import FAULTS_MOST
 from harness.monitoring.families.verdict import ROWS_MOST
 from harness.monitoring.seen import Seen, SeenFault
+from harness.scenario.budget import UNITS
 
 
 class Fixed:
@@ -90,6 +91,7 @@ def test_values_are_in_base_units():
         finding("share", value=99.9, bound=100.0, unit="%"),
         finding("measured", "MEASURED", value=3.0, bound=None, unit="MiB"),
         finding("nothing", "UNKNOWN", value=None),
+        finding("growth", "UNKNOWN", value=7.2, bound=3.6, unit="KB/h"),
         finding("a check", metric="", unit="", value=None, bound=None, phase=""),
     ]
     told = series(Seen(look=look(*rows)))
@@ -103,9 +105,17 @@ def test_values_are_in_base_units():
         ("size", "bytes"): 30e6,
         ("share", "ratio"): pytest.approx(0.999),
         ("measured", "bytes"): 3 * 2**20,
+        ("growth", "bytes_per_second"): 2.0,
     }
     bounds = {key[2][1] for key in told if key[0] == "harness_verdict_row_bound"}
-    assert bounds == {"time", "size", "share", "nothing"}
+    assert bounds == {"time", "size", "share", "nothing", "growth"}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_row_of_each_unit_has_series(unit):
+    """A slope, in MB/h, left the exporter without an answer."""
+    told = names(Seen(look=look(finding("row", value=1.0, unit=unit))))
+    assert {"harness_verdict_row_value", "harness_verdict_row_bound"} <= told
 
 
 def answers(told, row: str) -> dict[str, float]:

@@ -155,6 +155,20 @@ def test_a_bad_topology_says_where_what_was_expected_and_found(tmp_path, text, w
         ("topology = 't.toml'\nchecks = 'ordered'\n", ["checks: expected a list"]),
         ("topology = 't.toml'\nchecks = [1]\n", ["checks: expected a list of texts", "1"]),
         ("topology = 't.toml'\nchecks = ['a', 'a']\n", ["checks: 'a' stands twice"]),
+        ("name = 'latest'\ntopology = 't.toml'\n", ["scenario name 'latest'", "of its own"]),
+        (
+            f"topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1{'0' * 400}\n",
+            ["phase[1].duration_s", "1023 bits"],
+        ),
+        (f"seed = {'1' * 5000}\n", ["not valid TOML"]),
+        (f"seed = {'[' * 5000}\n", ["not valid TOML"]),
+        (
+            (
+                "topology = 't.toml'\n[[phase]]\nname = 'a'\nduration_s = 1\n[[phase.stream]]\n"
+                f"operation = 'broadcast'\nrate_per_s = [[0, 1], [0x1{'0' * 5000}, 1]]\n"
+            ),
+            ["rate_per_s", "20,001 bits"],
+        ),
         ("topology = 't.toml'\nseed = -1\n", ["seed: expected 0 to", "-1"]),
         (f"topology = 't.toml'\nseed = {1 << 63}\n", ["seed: expected 0 to"]),
         ("topology = 't.toml'\n[[phase]]\nname = 'a'\n", ["phase[1].duration_s", "required"]),

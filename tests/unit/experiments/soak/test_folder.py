@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import pytest
@@ -12,6 +13,7 @@ from harness.errors import BadFileError, NameTakenError
 from harness.experiments import seals
 from harness.experiments.soak import folder as folders
 from harness.experiments.soak import judge, retention, series, status
+from harness.experiments.soak import window as windows
 from harness.experiments.soak.folder import SoakFolder, Stage, Window
 
 
@@ -211,3 +213,64 @@ def test_the_page_escapes_what_others_wrote(folder):
     folder.write(bad)
     judge.judge(folder)
     assert "<script>x" not in (folder.path / "report.html").read_text()
+
+
+def test_the_judgement_of_another_window_is_none(folder):
+    """The one that failed had that of a good one put in its place: PASS, and all hashes fit."""
+    played(folder, 1, Answer.PASS)
+    played(folder, 2, Answer.FAIL)
+    for number in (1, 2):
+        file = folder.window_folder(number) / "summary.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "number": number}))
+    assert folder.summary(2)["answer"] == "FAIL"
+    for name in ("summary.json", "verdict.json", "samples.arrow"):
+        shutil.copyfile(folder.window_folder(1) / name, folder.window_folder(2) / name)
+    with pytest.raises(BadFileError, match="is of window 1"):
+        folder.summary(2)
+    assert not folder.is_judged(2)
+    seen = judge.judge(folder, write=False, late=False).verdict.findings[0]
+    assert (seen.measured, seen.answer) == ("2 played, 1 judged", Answer.UNKNOWN)
+
+
+def test_a_soak_that_went_on_elsewhere_is_in_doubt(folder):
+    """On another kernel, after an upgrade of the node: its windows are of two soaks."""
+    first = {
+        "host": {"kernel": "6.18", "cores": 2, "versions": {"meshnode": "1"}, "calibration": {}},
+        "runtime": {"name": "netns"},
+        "adapter": "meshnode",
+    }
+    file = folder.path / windows.FACTS_FILE
+    file.write_text(json.dumps(first))
+    assert windows.elsewhere(file, {**first, "name": "x"}) == []
+    host = {**first["host"], "kernel": "6.19", "versions": {"meshnode": "2"}, "calibration": None}
+    said = windows.elsewhere(file, {**first, "host": host})
+    assert said == [
+        "host kernel: 6.18 in the first window, 6.19 in this one",
+        "versions meshnode: 1 in the first window, 2 in this one",
+    ]
+    for number, of in ((1, []), (2, said), (3, [])):
+        played(folder, number, Answer.PASS)
+        summary = folder.window_folder(number) / "summary.json"
+        summary.write_text(json.dumps({**json.loads(summary.read_text()), "elsewhere": of}))
+    folder.write_ended("")
+    found = judge.judge(folder, write=False, late=False).verdict
+    record = next(one for one in found.findings if one.name == "soak: record")
+    assert (found.answer, record.answer) == (Answer.UNKNOWN, Answer.UNKNOWN)
+    assert "window 2 was played elsewhere: host kernel: 6.18" in record.sentence
+
+
+def test_windows_that_somebody_took_away_are_missed(folder):
+    """The one that failed, out of soak.json and the folder: as many were played as it asked for."""
+    for number, answer in ((1, Answer.PASS), (2, Answer.PASS), (3, Answer.FAIL)):
+        played(folder, number, answer)
+    folder.write_ended("")
+    file = folder.path / "soak.json"
+    said = json.loads(file.read_text())
+    assert SoakFolder(folder.path).changed_inputs() == []
+    file.write_text(json.dumps({**said, "lengths_s": said["lengths_s"][:2]}))
+    edited = SoakFolder(folder.path)
+    assert judge.judge(edited, write=False, late=False).verdict.answer is Answer.UNKNOWN
+    assert edited.changed_inputs() == ["soak.json is not as it was when the soak began"]
+    older = {key: one for key, one in said.items() if key != seals.OWN}
+    file.write_text(json.dumps(older))
+    assert SoakFolder(folder.path).changed_inputs() == []

@@ -13,7 +13,7 @@ import pytest
 from kit.verdicts import FACTS, VERDICT
 from werkzeug.datastructures import MultiDict
 
-from harness.errors import HarnessError, NameTakenError, UnavailableError, UsageError
+from harness.errors import BadFileError, HarnessError, NameTakenError, UnavailableError, UsageError
 from harness.experiments.judge import Judged
 from harness.load import request as requests
 from harness.load.locust.tabs import banner, form, verdict
@@ -92,6 +92,19 @@ def test_the_load_of_a_run_that_has_begun_is_of_its_cluster(monkeypatch, tmp_pat
     assert all(
         one.operation is Operation.BROADCAST for phase in made.phases for one in phase.streams
     )
+
+
+def test_a_scenario_that_was_changed_while_its_run_began_is_not_sent(monkeypatch, tmp_path):
+    """By the timeline of one file and the streams of another, and the run folder kept the first."""
+    file = tmp_path / "mine.toml"
+    text = shipped.find("first-budget", "scenarios").read_text()
+    file.write_text(text)
+    (tmp_path / "scenario.toml").write_text(text)
+    monkeypatch.setenv("HARNESS_RUN", str(tmp_path))
+    requests.made(given(scenario=str(file)), [], status(), backends)
+    file.write_text(text.replace("rate_per_s = ", "rate_per_s = 1"))
+    with pytest.raises(BadFileError, match="changed while the run began"):
+        requests.made(given(scenario=str(file)), [], status(), backends)
 
 
 def test_what_was_not_picked_by_hand_is_left_out():

@@ -50,6 +50,32 @@ def told(reports, line, own=A):
     return seen, doubt
 
 
+@pytest.mark.parametrize(
+    ("behind", "is_doubtful"),
+    [
+        ("0123456789abcdef" * 2, False),
+        ("0123456789abcdef", False),  # cut short
+        ("", False),
+        (" from node-b", False),
+        ("deadline", False),  # a word of the node's own
+        ("0123456789abcdef" + "f" * 16, True),
+        ("f" * 32, True),
+        ("0123456789abcdef" + "zz", True),
+        (OTHER.hex(), False),  # another id
+    ],
+)
+def test_a_payload_that_came_as_another_one_is_doubtful(reports, behind, is_doubtful):
+    """Whoever changed what stands behind the id, and kept its size, passed."""
+    payload = ID.hex() + "0123456789abcdef" * 2
+    reports.remember(Request(OTHER, Operation.BROADCAST, None, b"", 1000), B, OTHER.hex())
+    reports.remember(Request(ID, Operation.BROADCAST, None, b"", 1000), B, payload)
+    seen, doubt = told(reports, f"heard {ID.hex()}{behind}")
+    assert (RecordKind.RECEIVED, ID, b"") in seen
+    assert bool(doubt) is is_doubtful
+    without_kinds = reports.tell(f"{ID.hex()}{behind}\n", A, {}, 7, lambda *_, **__: None)
+    assert bool(without_kinds) is is_doubtful
+
+
 def put(reports, id_, key, source):
     reports.remember(Request(id_, Operation.DHT_PUT, key, id_ + bytes(24), 1000), source)
 

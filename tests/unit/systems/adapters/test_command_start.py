@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from harness import redaction
-from harness.errors import BadFileError
+from harness.errors import BadFileError, UsageError
 from harness.faults.fault import State
 from harness.operations import Operation
 from harness.operations.records import RecordKind
 from harness.runtimes.runtime import Place
+from harness.systems import abilities
 from harness.systems.adapters import command_file, command_launch
 from harness.systems.adapters.command import Command
 from harness.systems.adapters.command_asks import DialogAsk, HelperAsk, LineAsk
@@ -211,6 +212,24 @@ def test_files_are_filled_in_and_nothing_runs_in_a_rehearsal(folder):
         "system/node.py",
     ]
     assert not any("correct horse" in text for text in system.kept().values())
+
+
+@pytest.mark.parametrize("name", ["mine.toml", "node.py", "node.conf.in"])
+def test_files_that_were_edited_since_the_nodes_started_are_named(folder, name):
+    """A run on the cluster that was up was of the old ones, and its folder kept the new one."""
+    (folder / "rows.toml").write_text("")
+    read(folder, 'budget = "rows.toml"\n' + GOOD)
+    system = Command(folder / "mine.toml")
+    system.prepare(RING, places(folder), folder)
+    (folder / "rows.toml").write_text("# another judgement")
+    assert system.edited() == []
+    abilities.require_same(system, [])
+    (folder / name).write_text((folder / name).read_text() + "\n# edited")
+    assert system.edited() == [str(folder / name)]
+    with pytest.raises(UsageError, match=f"{name}: edited since the nodes of mine were started"):
+        abilities.require_same(system, [])
+    (folder / name).unlink()
+    assert system.edited() == []
 
 
 def test_every_node_knows_the_first_one(folder):
