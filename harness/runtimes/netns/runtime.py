@@ -28,7 +28,7 @@ from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
-MANY = 100  # nodes of one zygote that are worth its rehearsing a whole start
+MANY = 250  # nodes of one zygote are worth it to come up later, for it rehearses a whole start
 REHEARSAL = "ZYGOTE_REHEARSAL"  # meshnode PROTOCOL.md, section 3
 PASSED_ON = ("HOME", "LANG", "TMPDIR")
 SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
