@@ -114,9 +114,9 @@ class HostProcesses(ABC):
         found = {*cgroups.owners(), *accounts.owners()}
         return sorted(one.removesuffix(end) for one in found if one.endswith(end))
 
-    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+    def warm(self, zygotes: Collection[tuple[str, ...]], nodes: int = 0) -> None:
         """See Runtime. Nothing can begin before it is known where."""
-        del zygotes
+        del zygotes, nodes
 
     def ground(self, moved: Callable[[str, int], None]) -> Mapping[str, Ground]:
         """See Runtime. Nowhere, where the runtime starts them."""

@@ -227,9 +227,9 @@ class Runtime(Protocol):
         namespace, by a descriptor that it takes. Raises UsageError, UnavailableError.
         """
 
-    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
-        """Begin what takes its time before processes of these zygotes can be started, and go on
-        beside the caller. `start` does without.
+    def warm(self, zygotes: Collection[tuple[str, ...]], nodes: int = 0) -> None:
+        """Begin what takes its time before processes of these zygotes can be started, about so many
+        of them, and go on beside the caller. `start` does without.
         """
 
     def start(

@@ -93,7 +93,7 @@ class Cluster:
         Raises NodeStartError with the node's last log lines where one dies or stays silent.
         """
         total = len(self.topology.nodes)
-        self.runtime.warm(self.adapter.zygotes)
+        self.runtime.warm(self.adapter.zygotes, total)
         grounds = self.runtime.ground(self._move)
         places = self._placed(self.fabric.make(self.topology.nodes, grounds), grounds)
         self.places = {place.node.name: place for place in places}

@@ -273,7 +273,7 @@ def running(nodes: list[Node]) -> Iterator[list[Node]]:
 class Zygote:
     """A zygote process and the socket to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(20)
         with theirs:
@@ -288,6 +288,7 @@ class Zygote:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env=os.environ | environment,
             )
 
     def spawn(

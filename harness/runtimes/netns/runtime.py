@@ -28,6 +28,8 @@ from harness.runtimes.runtime import Cost, Ending, Place, Process, Running
 from harness.runtimes.zygote import Zygote
 
 END_TIMEOUT_S = 5.0
+MANY = 250  # nodes of one zygote are worth it to come up later, for it rehearses a whole start
+REHEARSAL = "ZYGOTE_REHEARSAL"  # meshnode PROTOCOL.md, section 3
 PASSED_ON = ("HOME", "LANG", "TMPDIR")
 SPAWNER = (sys.executable, "-IS", str(Path(__file__).with_name("spawner.py")))
 
@@ -57,6 +59,7 @@ class NetnsRuntime(processes.HostProcesses):
     def __init__(self, *, label: str, state: Path) -> None:
         super().__init__(label=label, state=state)
         self._zygotes: dict[tuple[str, ...], _Guarded] = {}
+        self._to_come = 0  # about how many nodes each zygote is to fork, where that is known
         self._accounts: dict[str, Account] = {}  # of nodes that are executed, not forked
 
     @classmethod
@@ -67,8 +70,9 @@ class NetnsRuntime(processes.HostProcesses):
         if program.file is not None:
             _program(program.file)
 
-    def warm(self, zygotes: Collection[tuple[str, ...]]) -> None:
+    def warm(self, zygotes: Collection[tuple[str, ...]], nodes: int = 0) -> None:
         """See Runtime. Must be called from the main thread, as `start`."""
+        self._to_come = nodes
         for command in zygotes:
             self._zygote(command)
 
@@ -180,6 +184,8 @@ class NetnsRuntime(processes.HostProcesses):
         log = self.state / f"zygote-{len(self._zygotes)}.log"
         passed_on = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         environment = {**passed_on, "PATH": _path(), **self.environment}
+        # Where it is to fork many, it may take its time to rehearse, in a folder that goes with us.
+        rehearsal = {REHEARSAL: str(self.state)} if self._to_come >= MANY else {}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             # A session of its own: Ctrl-C at the terminal is for the supervisor, which then ends
@@ -190,7 +196,7 @@ class NetnsRuntime(processes.HostProcesses):
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    env=environment,
+                    env=environment | rehearsal,
                     pass_fds=[theirs.fileno()],
                     start_new_session=True,
                 )

@@ -50,7 +50,7 @@ class Runtime:
     def ground(self, _moved):
         return {}
 
-    def warm(self, zygotes):
+    def warm(self, zygotes, _nodes):
         self.warmed = [*zygotes, *self.cluster.fabric.wires]
 
     def start(self, launches, *_):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from meshnode import node, zygote
+from meshnode import process, zygote
 from meshnode.config import Config, ConfigError
 from meshnode.identity import Authority, IdentityError
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parsed(arguments)
     try:
         if options.command == "run":
-            node.run(Config.load(options.config))
+            process.run(Config.load(options.config))
         elif options.command == "zygote":
             requests = (
                 zygote.connect(options.connect)

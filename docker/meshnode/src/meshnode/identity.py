@@ -8,6 +8,7 @@ import base64
 import binascii
 import datetime as dt
 import os
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -69,8 +70,17 @@ class Identity:
 
 def pem_of_seed(seed: bytes) -> str:
     """The key file of a 32-byte Ed25519 seed."""
-    body = base64.b64encode(_PKCS8_ED25519 + seed).decode()
-    return f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n"
+    return _pem("PRIVATE KEY", _PKCS8_ED25519 + seed)
+
+
+def pem_of_certificate(der: bytes) -> str:
+    """The certificate's file."""
+    return _pem("CERTIFICATE", der)
+
+
+def _pem(label: str, body: bytes) -> str:
+    lines = textwrap.wrap(base64.b64encode(body).decode(), 64)
+    return "\n".join((f"-----BEGIN {label}-----", *lines, f"-----END {label}-----", ""))
 
 
 def _pem_body(path: Path, label: str) -> bytes:

@@ -1,15 +1,11 @@
 """One node: the composition of all parts, how ready it is, and what survives it."""
 
 import asyncio
-import logging
 import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from typing import Any
-
-import uvloop
 
 from meshnode import bugs
 from meshnode.broadcasting import Broadcasting
@@ -161,11 +157,17 @@ class Node:
         return frames, payloads
 
     async def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises OSError where an address or file cannot be had."""
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(self._callback_failed)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+        """Until `stop`. Raises OSError where an address or file cannot be had."""
+        try:
+            await self._start()
+            await self._stop.wait()
+            self._memory.save()
+        finally:
+            await self._shut()
+        log.info("stopped")
+
+    async def _start(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(self._callback_failed)
         self._memory.load()
         await self._overlay.listen()
         await self._links.listen()
@@ -182,11 +184,12 @@ class Node:
         self._pulse.at(self._started_ns + JOIN_ANYWAY_NS, self._readiness.join)
         self._memory.keep()
         self._readiness.check_linked()
-        await self._stop.wait()
-        await self._shut()
+
+    def stop(self) -> None:
+        """End `run`: what is queued goes out first."""
+        self._stop.set()
 
     async def _shut(self) -> None:
-        self._memory.save()
         self._end_of_turn()
         await self._links.close()
         self._files.close()
@@ -196,7 +199,6 @@ class Node:
             self._instruments.journal.end()
         except OSError as error:
             log.error("journal: %s", error.strerror)
-        log.info("stopped")
 
     def _end_of_turn(self) -> None:
         """The order matters: what is acknowledged has been journalled."""
@@ -385,16 +387,3 @@ class Node:
             {"id": contact.id, "address": contact.address, "port": contact.port}
             for contact in self._overlay.dht.contacts
         ]
-
-
-def run(config: Config) -> None:
-    """Run a node until it is told to stop. Raises IdentityError and OSError."""
-    logging.basicConfig(
-        level=logging.INFO, format=f"%(asctime)s {config.name} %(levelname)s %(message)s"
-    )
-
-    async def main() -> None:
-        await Node(config).run()
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())

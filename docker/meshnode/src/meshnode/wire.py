@@ -95,6 +95,10 @@ class Message(NamedTuple):
 
 def encode(message: Message) -> bytes:
     """The protobuf form."""
+    return _packed(message, message.signature)
+
+
+def _packed(message: Message, signature: bytes) -> bytes:
     return BaseMessage(
         version=VERSION,
         type=message.type,
@@ -105,7 +109,7 @@ def encode(message: Message) -> bytes:
         ttl=message.ttl,
         hops=message.hops,
         payload=message.payload,
-        signature=message.signature,
+        signature=signature,
     ).SerializeToString()
 
 
@@ -168,8 +172,17 @@ def signing_input(message: Message) -> bytes:
 
 def sign(message: Message, identity: Identity) -> Message:
     """The message with its origin's signature."""
-    signature = crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES]
-    return Message(*message[:-1], signature)  # `_replace` takes several times as long
+    # `_replace` takes several times as long
+    return Message(*message[:-1], _signature(message, identity))
+
+
+def encode_signed(message: Message, identity: Identity) -> bytes:
+    """The protobuf form of the message with its origin's signature."""
+    return _packed(message, _signature(message, identity))
+
+
+def _signature(message: Message, identity: Identity) -> bytes:
+    return crypto_sign(signing_input(message), identity.secret_key)[:SIGNATURE_BYTES]
 
 
 def verify(message: Message) -> None:
@@ -248,7 +261,7 @@ class Datagrams:
             now_ns,
             payload=body,
         )
-        return encode(sign(message, self._identity))
+        return encode_signed(message, self._identity)
 
     def open(self, datagram: bytes, now_ns: int) -> Opened:
         """What an authentic datagram says. `now_ns` is the wall clock. Raises Dropped.

@@ -18,12 +18,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from meshnode.rehearsal import rehearse
+from meshnode.heap import fill_holes
+from meshnode.rehearsal import rehearse, rehearse_start
 from meshnode.sandbox import SandboxError, drop_sys_admin, enter_network_namespace
 
 MAX_PACKET_BYTES = 128 << 10
+# In the environment of a zygote that is to fork many: a folder in which to rehearse a whole start.
+REHEARSAL = "ZYGOTE_REHEARSAL"
 DESCRIPTORS = 2  # of a spawn request: network namespace, log
 # What every Python ignores: a node whose peer hangs up hears EPIPE, and does not die of it. A
 # program that is executed gets the defaults, as from a shell.
@@ -90,8 +94,13 @@ def serve(requests: socket.socket, main: Callable[[list[str]], int]) -> None:
     """
     requests.set_inheritable(False)
     rehearse()
+    place = os.environ.pop(REHEARSAL, "")
+    if place:
+        rehearse_start(Path(place))
     _handled()
     gc.collect()
+    if place:
+        fill_holes()
     gc.freeze()
     _Zygote(requests, main).serve()
 

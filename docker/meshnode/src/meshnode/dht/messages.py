@@ -27,6 +27,8 @@ class Kind(enum.IntEnum):
     STORED = 8
 
 
+_KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
+
 ANSWERS_TO = {
     Kind.PING: (Kind.PONG,),
     Kind.FIND_NODE: (Kind.NODES,),
@@ -80,10 +82,9 @@ def read(kind: int, body: bytes) -> Request | Answer:
     """The request or answer in a body. Raises MalformedBody for anything else, whatever the bytes
     are.
     """
-    try:
-        known = Kind(kind)
-    except ValueError as error:
-        raise MalformedBody(f"no DHT message has the kind {kind}") from error
+    known = _KINDS.get(kind)
+    if known is None:
+        raise MalformedBody(f"no DHT message has the kind {kind}")
     try:
         return _read_request(known, body) if known in ANSWERS_TO else _read_answer(known, body)
     except (DecodeError, ValueError) as error:

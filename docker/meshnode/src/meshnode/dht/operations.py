@@ -4,6 +4,7 @@ machine.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meshnode.dht.contact import Contact
 from meshnode.dht.lookup import Lookup
@@ -32,8 +33,7 @@ class Finished:
     value_from: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A request that an operation wants sent. `follow_up`: it belongs to what follows the
     lookup.
     """
