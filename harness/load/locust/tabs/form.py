@@ -12,7 +12,9 @@ from werkzeug.datastructures import MultiDict
 
 from harness.checks import rows
 from harness.errors import HarnessError, UsageError
+from harness.history import folder
 from harness.load import request as requests
+from harness.load.locust import own_operations
 from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.desk import Desk, sentence_of
 from harness.load.request import RunRequest
@@ -21,6 +23,10 @@ from harness.scenario import shipped
 from harness.scenario.files import read_budget, read_suite
 
 RUNNING = ("spawning", "running", "stopping", "cleanup")
+NO_SCENARIO = (
+    "the name of a shipped one, or a file: its timeline is played. None: the streams picked below "
+    "are sent"
+)
 BESIDE = ("scenario", "runs")  # fields that count where a scenario is played
 
 
@@ -67,6 +73,7 @@ def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
     names = form.getlist("user_classes") or list(known)
     chosen = {name: known[name] for name in names if name in known}
     asked = _asked(given, list(chosen.values()), desk)
+    folder.require_writable(Path(asked.begin["runs"]))
     sent = {stream.operation for phase in asked.phases for stream in phase.streams}
     if given.scenario:  # users stand for the streams in Locust's tables; it wants one at least
         standing = [name for name, each in known.items() if _operation(each) in sent]
@@ -100,10 +107,15 @@ def _operation(user_class: Any) -> Operation | None:
 
 def scenarios(environment: Any) -> dict[str, Any]:
     """What the field for a scenario offers: the shipped ones that are no suites, and what it
-    holds.
+    holds; and what it says while it is empty.
     """
     names = [name for name in shipped.names("scenarios") if not _is_suite(name)]
-    return {"names": names, "chosen": environment.parsed_options.scenario}
+    lacking = own_operations.lacking().sentence
+    return {
+        "names": names,
+        "chosen": environment.parsed_options.scenario,
+        "without": NO_SCENARIO + (f"; {lacking}" if lacking else ""),
+    }
 
 
 def _is_suite(name: str) -> bool:
@@ -156,7 +168,8 @@ def filled(before: Namespace, form: Mapping[str, str]) -> Namespace:
         try:
             setattr(given, key, type(was)(said))
         except ValueError:
-            raise UsageError(f"{key}: expected a number, found {said!r}") from None
+            kind = "a whole number" if isinstance(was, int) else "a number"
+            raise UsageError(f"{key}: expected {kind}, found {said!r}") from None
     return given
 
 
