@@ -76,6 +76,9 @@ def test_a_folder_that_no_run_can_be_written_to_is_refused_on_the_form(tmp_path)
     for folder in (taken, taken / "below"):
         with pytest.raises(HarnessError, match="no run can be written there"):
             form.streams(environment, seen, MultiDict({"runs": str(folder)}))
+    fresh = tmp_path / "new" / "runs"
+    assert form.streams(environment, seen, MultiDict({"runs": str(fresh)})) == ["Messages"]
+    assert not fresh.parent.exists()  # nothing has begun
     with pytest.raises(UsageError, match="runs: expected a folder, found none"):
         form.streams(environment, seen, MultiDict({"runs": " "}))
 
