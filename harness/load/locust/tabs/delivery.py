@@ -26,7 +26,7 @@ SAID = (
     "have no time and count as failures; what was due and could not be sent has failed."
 )
 RECEIVED = ("At the receivers", "Answer", "Received, lost, twice", "Promised", "Why")
-JOURNALS = "What receivers got, lost or got twice, only their journals tell"
+JOURNALS = "What receivers got, lost or got twice of what was acknowledged, their journals tell"
 
 
 def view(desk: Desk, wanted: str) -> list[Block]:
