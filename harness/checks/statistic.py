@@ -129,11 +129,18 @@ def of(values: Floats, statistic: str) -> float:
     return float(plain[statistic])
 
 
-def least(statistic: str, count: int) -> None:
-    """Raise NoValueError where there are too few values for a percentile: of fewer than 1 / (1 − q)
-    none lies beyond it. It would be their maximum by another name.
+def samples(statistic: str) -> int:
+    """Return how many values a statistic wants: of fewer than 1 / (1 − q) none lies beyond a
+    percentile. It would be their maximum by another name.
     """
-    wanted = math.ceil(round(1 / (1 - PERCENTILES[statistic]), 6))
+    if statistic not in PERCENTILES:
+        return 1
+    return math.ceil(round(1 / (1 - PERCENTILES[statistic]), 6))
+
+
+def least(statistic: str, count: int) -> None:
+    """Raise NoValueError where there are too few values for a percentile."""
+    wanted = samples(statistic)
     if count < wanted:
         raise NoValueError(
             Cause.TOO_FEW, f"{statistic} wants at least {wanted:,} samples, there are {count:,}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from pathlib import Path
 
 import click
 
@@ -57,9 +58,15 @@ def up(topology: str, cluster: str, runtime: str, system: str | None, *, as_json
     else:
         click.echo(
             f"cluster {cluster} is up: {len(status['nodes'])} {status['system']} nodes on "
-            f"{status['runtime']}. Next: locust"
+            f"{status['runtime']}. Next: {_next(Path.cwd())}"
         )
     gc.freeze()  # what is left goes with this process: no search of it while nodes want the cores
+
+
+def _next(folder: Path) -> str:
+    """What drives the cluster from this folder: Locust finds its file by what lies there."""
+    is_here = any((folder / name).exists() for name in ("locust.conf", "locustfile.py"))
+    return "locust" if is_here else "harness init && locust"
 
 
 @click.command()

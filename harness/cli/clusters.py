@@ -45,8 +45,9 @@ def clusters(*, as_json: bool) -> None:
     if found:
         Terminal().print(table)
     dead = sum(row["stage"] == "dead" for row in found)
+    lives = len(found) - dead
     click.echo(
-        f"{len(found) - dead} clusters live in {state.root()}"
+        f"{lives} cluster{' lives' if lives == 1 else 's live'} in {state.root()}"
         + (f"; {dead} dead: `harness doctor` removes what they left" if dead else "")
     )
 

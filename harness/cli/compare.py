@@ -175,7 +175,7 @@ def _tell(facts: dict[str, Any], format_: str, output: Path | None) -> None:
         raise StorageError(f"{output}: cannot be written: {error.strerror}") from error
 
 
-@click.group()
+@click.group(cls=words.Group)
 def baseline() -> None:
     """Keep what runs measured under a name, for `harness compare NAME HEAD`."""
 

@@ -38,10 +38,10 @@ from harness.experiments.saturation import (
     CURVE,
     NODES,
     PHASE,
-    RATE,
     Saturation,
     Try,
     promise,
+    rates_for,
     rows,
     search,
 )
@@ -103,11 +103,10 @@ class Saturating:
                     f"{one.operation.word} begins (after_s), found {seconds:g}"
                 )
         self.topology = files.topology_of(scenario)
-        self.searched = RATE
+        self.searched = NODES if nodes else rates_for(self.promised, seconds)
         self.first = next(one for one in self.streams if one.operation == operation).rate_per_s
         if nodes:
             self.first = float(len(self.wanted.nodes))
-            self.searched = NODES
             _with_nodes(self.topology, int(self.first))
 
     def play(self, settings: dict[str, Any], progress: Progress) -> tuple[Path, Saturation, bool]:
@@ -140,7 +139,7 @@ class Saturating:
                     at=value, answer=Answer.UNKNOWN, why=why, values={}, is_last=not too_many
                 )
             one = _tried(value, self.promised, judged, folder)
-            return one if self.searched is RATE else replace(one, is_last=False)
+            return replace(one, is_last=False) if self.searched is NODES else one
 
         try:
             search(
@@ -186,7 +185,7 @@ class Saturating:
     def _written(self, folder: Path, number: int, value: float) -> Path:
         """Write the scenario and the budget of a try, and its topology where that is another."""
         name, streams, topology = f"try-{number}", list(self.streams), self.topology.resolve()
-        if self.searched is RATE:
+        if self.searched is not NODES:
             streams = [
                 replace(one, rate_per_s=value, profile=None, count=None)
                 if one.operation == self.operation

@@ -28,6 +28,7 @@ from harness.topology.topology import NODES_MAX
 NEAR = 1.1  # high ÷ low from which on the search repeats instead of narrowing
 PHASE = "load"
 UNTIL = re.compile(r"(?:(\S+)\s+)?(\S+)\s*(<=|<)\s*([0-9.]+)\s*(\S+)")
+MARGIN = 1.1  # some samples of a try are of no use: sent late, or due at its very end
 CURVE = ("p50", "p95", "p99", "p99.9")
 
 
@@ -210,6 +211,14 @@ def search(
         found = replace(found, tries=(*found.tries, attempt(value)))
         told(found)
     return found
+
+
+def rates_for(promised: Row, seconds: float) -> Searched:
+    """Search rates, but none so low that a try has fewer samples than the promise wants: what it
+    does there is not known, and lower still neither.
+    """
+    least = RATE.rounded(MARGIN * statistic.samples(promised.statistic) / seconds)
+    return replace(RATE, least=max(RATE.least, least))
 
 
 def promise(text: str, operation: Operation) -> Row:

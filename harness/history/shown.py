@@ -66,5 +66,6 @@ def _for(does: str, found: Iterable[Mapping[str, Any]], now_s: float) -> Shown:
     said = f"proven by {many}, the newest {age_s:.0f} s ago"
     if len(proofs) < len(looks):
         more = len(looks) - len(proofs)
-        return Shown(Standing.NOT_PROVEN, f"{said}; {more:,} looks did not show its amount")
+        rest = f"{more:,} look{'' if more == 1 else 's'} did not show its amount"
+        return Shown(Standing.NOT_PROVEN, f"{said}; {rest}")
     return Shown(Standing.PROVEN, said)

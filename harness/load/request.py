@@ -218,6 +218,8 @@ def _begin(
     texts: Mapping[str, str],
     checks: tuple[str, ...] = (),
 ) -> dict[str, Any]:
+    if not given.runs.strip():  # it would be the folder that Locust was started in
+        raise UsageError("runs: expected a folder, found none")
     return {
         "scenario": name,
         "timeline": played.as_json(),

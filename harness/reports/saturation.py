@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from harness.reports.html.elements import Column, table
+from harness.checks.verdict import Answer
+from harness.reports.html.elements import Column, answer, table
 from harness.reports.svg.axes import Axes, log_scale
 from harness.reports.svg.chart import CHARACTER, path
 from harness.topology.quantities import number
@@ -31,7 +32,8 @@ def render(facts: Mapping[str, Any]) -> str:
     title = f"{facts['scenario']}: {facts['stream']} until {facts['until']}"
     searched = str(facts["searched"])
     tried = sorted(facts["tries"], key=lambda one: _at(facts, one))
-    heads = (Column(searched), Column("answer"), *map(Column, LINES), Column("why"))
+    values = (Column(name, is_number=True) for name in LINES)
+    heads = (Column(searched, is_number=True), Column("answer"), *values, Column("why"))
     return "".join(
         [
             "<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport ",
@@ -71,7 +73,7 @@ def _row(facts: Mapping[str, Any], one: Try) -> tuple[str, ...]:
     if one["run"]:
         of = f"<a href='{escape(one['run'], quote=True)}/report.html'>{of}</a>"
     values = (_value(one, name, facts) for name in LINES)
-    return (of, escape(one["answer"]), *values, escape(one["why"]))
+    return (of, answer(Answer(one["answer"])), *values, escape(one["why"]))
 
 
 def _value(one: Try, name: str, facts: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.choices import one_of
 from harness.errors import BadFileError, UsageError
 from harness.load.locust import default_rates, own_operations
 from harness.operations import TABLE, Operation
@@ -31,16 +32,18 @@ def add(parser: Any) -> None:
 
 
 def _add_rates(parser: Any) -> None:
+    lacking = own_operations.lacking().words
     for spec in (*TABLE, *(one.spec for one in own_operations.here())):
-        parser.add_argument(
+        rate = parser.add_argument(
             f"--{_dashed(spec.word)}-rate",
             type=float,
             default=default_rates.rate(float(spec.rate_per_s)),
             env_var=f"HARNESS_{spec.word.upper()}_RATE",
-            help="operations per second, all workers together; 0: none (above 100 nodes the "
-            "default is what fits cluster and host)",
+            help="per second; 0: none",  # the page shows it beside the name, on a phone too
             metavar="PER_S",
         )
+        if spec.word in lacking:
+            rate.include_in_web_ui = False  # where it stands on the command line, it is left out
 
 
 def _add_sizes(parser: Any) -> None:
@@ -132,11 +135,17 @@ def stream(options: Any, operation: Operation) -> Stream | None:
             operation=operation,
             rate_per_s=rate_per_s,
             payload_bytes=getattr(options, (operation.spec.payload or MESSAGE).option),
-            arrivals=Arrivals(options.arrivals),
+            arrivals=_arrivals(options.arrivals),
             timeout_ms=options.timeout_ms,
         )
     except (BadFileError, ValueError) as error:
         raise UsageError(f"load options: {operation.word}: {error}") from error
+
+
+def _arrivals(word: str) -> Arrivals:
+    if word not in list(Arrivals):
+        raise UsageError(f"load options: arrivals: {one_of(word, Arrivals)}")
+    return Arrivals(word)
 
 
 def seed(options: Any) -> int:

@@ -33,10 +33,18 @@ from locust.runners import MasterRunner, WorkerRunner
 from harness.control.client import raised
 from harness.errors import HarnessError, UsageError
 from harness.kernel import priority
-from harness.load.locust import exits, interrupts, options, precision, statistics
+from harness.load.locust import (
+    exits,
+    interrupts,
+    options,
+    own_operations,
+    precision,
+    statistics,
+)
 from harness.load.locust.exits import ExitCode, end_now
 from harness.load.locust.follower import Follower
 from harness.load.locust.starts import Starts
+from harness.load.locust.users import USERS
 from harness.load.locust.workers import Workers
 from harness.load.master import JUDGE, Master
 
@@ -57,6 +65,7 @@ def install() -> None:
     precision.install()
     _exit_code.install()
     _choose_port()
+    _count_users()
     priority.be_prompt()
     os.register_at_fork(before=_note_parent, after_in_child=_die_with_parent)
     if (
@@ -89,6 +98,13 @@ def _choose_port() -> None:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     os.environ["LOCUST_MASTER_BIND_PORT"] = os.environ["LOCUST_MASTER_NODE_PORT"] = port
+
+
+def _count_users() -> None:
+    """Have Locust count on a user for each stream, also of what the system has of its own."""
+    if own_operations.here():
+        for name in ("LOCUST_USERS", "LOCUST_SPAWN_RATE"):
+            os.environ.setdefault(name, str(len(USERS)))
 
 
 def _die_with_parent() -> None:

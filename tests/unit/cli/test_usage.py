@@ -137,3 +137,10 @@ def test_a_reader_that_is_gone_is_no_verdict(tmp_path):
     )
     os.close(write)
     assert done.returncode == StorageError.exit_code, done.stderr
+
+
+@pytest.mark.parametrize("group", [path for path in ALL if isinstance(ALL[path], click.Group)])
+def test_each_group_says_which_of_its_commands_was_meant(group):
+    meant = next(iter(ALL[group].commands))
+    found = run(*group, f"{meant}x")
+    assert f"; did you mean '{meant}'?" in found.output

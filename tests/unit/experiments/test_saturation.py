@@ -28,6 +28,7 @@ from harness.experiments.saturation import (
     Saturation,
     Try,
     promise,
+    rates_for,
     rows,
     search,
 )
@@ -67,6 +68,15 @@ def test_a_search_that_was_cut_short_does_not_say_that_a_rate_holds():
     assert found.sentence() == "400/s held in its only try; no rate that was tried did not"
     assert Saturation().answer is Answer.UNKNOWN
     assert Saturation().sentence() == "nothing was tried"
+
+
+def test_no_rate_is_tried_that_is_too_low_to_tell():
+    """Of fewer than a hundred samples nobody knows a p99: lower rates would end as this one."""
+    over = rates_for(promise("p99 < 50 ms", MESSAGE), 8.0)
+    found = searched(0, above=Answer.UNKNOWN, over=over)
+    assert min(one.at for one in found.tries) == over.least
+    assert 100 < over.least * 8 < 120
+    assert rates_for(promise("mean < 50 ms", MESSAGE), 8.0).least == 1
 
 
 def test_where_nothing_holds_the_system_failed_only_if_a_try_says_so():

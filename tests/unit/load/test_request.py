@@ -6,6 +6,10 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import pytest
+
+from harness.errors import UsageError
+from harness.load.locust import options
 from harness.load.request import made
 from harness.operations import Operation
 from harness.scenario.stream import Stream
@@ -47,3 +51,9 @@ def test_one_seed_has_one_order_of_streams_however_locust_found_its_classes():
     }
     assert len(orders) > 1
     assert len({tuple(asked(order.split())) for order in orders}) == 1
+
+
+def test_a_word_of_arrivals_that_is_none_is_refused_with_those_that_are():
+    given = SimpleNamespace(broadcast_rate=1.0, payload_bytes=1, arrivals="poison", timeout_ms=1)
+    with pytest.raises(UsageError, match=r"expected one of .*did you mean 'poisson'"):
+        options.stream(given, Operation.BROADCAST)

@@ -64,3 +64,10 @@ def test_the_table_has_no_power_of_ten():
     text = page.render(facts([attempt(1_000_000, 1234.0)]))
     assert "<span>1,234 ms</span>" in text
     assert "<span>1,000,000/s</span>" in text
+
+
+def test_no_word_or_figure_of_a_try_is_broken_in_two():
+    """They look as they do in the report of a run, where nothing of them wraps."""
+    text = page.render(facts([attempt(100, 10.0, "UNKNOWN")]))
+    assert '<span class="answer UNKNOWN">UNKNOWN</span>' in text
+    assert text.count('<td class="number"') == 1 + len(page.LINES)

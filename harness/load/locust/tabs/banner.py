@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import UnavailableError
-from harness.load.locust.tabs import delivery, faults, verdict
+from harness.load.locust.tabs import delivery, faults, quantities, verdict
 from harness.load.locust.tabs.desk import Desk, sentence_of
 from harness.load.locust.tabs.faults import NAMED, names
 
@@ -63,7 +63,11 @@ def whom(fault: dict[str, Any]) -> str:
     """Whom a fault is on: who cannot reach whom, in which direction, or the nodes it names."""
     sides = fault.get("sides") or []
     if not sides:
-        return f"on {names(fault['nodes'])}" if fault["nodes"] else f"on {fault['paths']:,} paths"
+        return (
+            f"on {names(fault['nodes'])}"
+            if fault["nodes"]
+            else f"on {quantities.count(fault['paths'], 'path')}"
+        )
     if fault.get("lost"):
         pairs = zip(sides, fault["lost"], strict=True)
         said = "; ".join(f"{names(side)} cannot reach {names(lost)}" for side, lost in pairs)

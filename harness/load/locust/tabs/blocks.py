@@ -1,7 +1,7 @@
 """Blocks are what a tab is drawn from: plain values that static/tabs.js turns into elements.
 
-A cell is text, a dict with `text` and `level` (good, bad, warn, soft), or a dict with `spark`, the
-values of a small chart. Text is never taken for HTML.
+A cell is text, a dict with `text` and `level` (good, bad, warn, soft), or a dict with `text` and
+`spark`, the heights of a small chart. Text is never taken for HTML.
 """
 
 from __future__ import annotations
@@ -57,3 +57,13 @@ def link(href: str, said: str) -> Block:
 def marked(said: str, level: str) -> Block:
     """A cell that is good, bad, warn or soft."""
     return {"text": said, "level": level}
+
+
+def charted(said: str, values: Sequence[float | None], least: float = 0.0) -> Block:
+    """A cell with a small chart from 0 to the highest value, or to `least`, of which it has the
+    percentages as one text: a list of numbers is long in JSON. None is passed over.
+    """
+    known = [value for value in values if value is not None]
+    highest = max([*known, least])
+    heights = [round(100 * value / highest) if highest else 0 for value in known]
+    return {"text": said, "spark": " ".join(map(str, heights))}

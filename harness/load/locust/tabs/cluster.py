@@ -7,6 +7,7 @@ this second they would change places under somebody's hand.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any
 
@@ -14,8 +15,9 @@ from harness.load.locust.tabs import blocks, faults, quantities
 from harness.load.locust.tabs.blocks import Block
 from harness.load.locust.tabs.desk import Desk
 
-COLUMNS = ("Node", "Region", "Condition", "CPU", "", "Memory", "Descriptors", "Network")
+COLUMNS = ("Node", "Region", "Condition", "CPU", "Memory", "Descriptors", "Network")
 NUMBERS = ("CPU", "Memory", "Descriptors", "Network")
+CPU_LEAST = 0.01  # of a core: the height of a chart of less
 NOW_NS = 5_000_000_000  # what is older than that is not so now: of a run before, or a cluster
 BUTTONS = {  # condition → what can be done with such a node
     "running": (
@@ -69,7 +71,9 @@ def _summary(nodes: list[dict[str, Any]], held: dict[str, str]) -> list[Block]:
 
 
 def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
-    """What a node uses now, from its last two samples; its CPU over the last minute."""
+    """What a node used over the last minute, the newest last: of what is counted from sample to
+    sample one less than of the others.
+    """
     if samples is None or len(samples) < 2 or monotonic_ns() - samples[-1]["at_ns"] > NOW_NS:
         return {}
     pairs = list(zip(samples, list(samples)[1:], strict=False))
@@ -77,21 +81,34 @@ def _use(samples: deque[dict[str, Any]] | None) -> dict[str, Any]:
         max(0, after["cpu_ns"] - before["cpu_ns"]) / max(1, after["at_ns"] - before["at_ns"])
         for before, after in pairs
     ]
-    before, after = pairs[-1]
+    return {
+        "cpu": cpu,
+        "mean": round(sum(cpu) / len(cpu), 2),  # rows change places seldom
+        "rss": [sample["rss_bytes"] for sample in samples],
+        "fds": [sample["fds"] for sample in samples],
+        "network": [_traffic(before, after) for before, after in pairs],
+    }
+
+
+def _traffic(before: dict[str, Any], after: dict[str, Any]) -> float | None:
+    """Bytes a second that a node received and sent; None where neither is told."""
     both = [
         after[way] - before[way]
         for way in ("bytes_in", "bytes_out")
         if after[way] is not None and before[way] is not None
     ]
-    seconds = max(1, after["at_ns"] - before["at_ns"]) / 1e9
-    return {
-        "cpu": cpu[-1],
-        "spark": cpu,
-        "mean": round(sum(cpu) / len(cpu), 2),  # rows change places seldom
-        "rss": after["rss_bytes"],
-        "fds": after["fds"],
-        "network": sum(both) / seconds if both else None,
-    }
+    return sum(both) / max(1, after["at_ns"] - before["at_ns"]) * 1e9 if both else None
+
+
+def _count(number: int | None) -> str:
+    return quantities.NOTHING if number is None else f"{number:,}"
+
+
+def _now(values: list[Any], said: Callable[[Any], str], least: float = 0.0) -> Any:
+    """The cell of a quantity: what it is now, and how it was."""
+    if not values:
+        return quantities.NOTHING
+    return blocks.charted(said(values[-1]), values, least)
 
 
 def _row(node: dict[str, Any], use: dict[str, Any], held: str) -> dict[str, Any]:
@@ -107,10 +124,9 @@ def _row(node: dict[str, Any], use: dict[str, Any], held: str) -> dict[str, Any]
         blocks.marked(f"{condition}, {held}", "warn" if lives else "bad")
         if held
         else blocks.marked(condition, "good" if lives else "bad"),
-        f"{used['cpu'] * 100:.1f} %" if used else quantities.NOTHING,
-        {"spark": used.get("spark", [])},
-        quantities.size(used.get("rss")),
-        f"{used['fds']:,}" if used else quantities.NOTHING,
-        quantities.rate(used.get("network")),
+        _now(used.get("cpu", []), lambda share: f"{share * 100:.1f} %", CPU_LEAST),
+        _now(used.get("rss", []), quantities.size),
+        _now(used.get("fds", []), _count),
+        _now(used.get("network", []), quantities.rate),
         actions=buttons,
     )

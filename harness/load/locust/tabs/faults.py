@@ -72,7 +72,7 @@ def _row(fault: dict[str, Any]) -> dict[str, Any]:
         fault["in_force"],
         left(fault),
         blocks.marked(proof, level),
-        f"{fault['paths']:,} paths" if fault["paths"] else names(fault["nodes"]),
+        quantities.count(fault["paths"], "path") if fault["paths"] else names(fault["nodes"]),
         actions=[blocks.action("heal", "heal", name=fault["name"])],
     )
 

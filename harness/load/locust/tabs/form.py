@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from werkzeug.datastructures import MultiDict
 
 from harness.checks import rows
 from harness.errors import HarnessError, UsageError
+from harness.history import folder
 from harness.load import request as requests
+from harness.load.locust import own_operations
 from harness.load.locust.tabs import quantities
 from harness.load.locust.tabs.desk import Desk, sentence_of
 from harness.load.request import RunRequest
@@ -21,6 +24,10 @@ from harness.scenario import shipped
 from harness.scenario.files import read_budget, read_suite
 
 RUNNING = ("spawning", "running", "stopping", "cleanup")
+NO_SCENARIO = (
+    "the name of a shipped one, or a file: its timeline is played. None: the streams picked below "
+    "are sent"
+)
 BESIDE = ("scenario", "runs")  # fields that count where a scenario is played
 
 
@@ -67,12 +74,24 @@ def streams(environment: Any, desk: Desk, form: Any) -> list[str]:
     names = form.getlist("user_classes") or list(known)
     chosen = {name: known[name] for name in names if name in known}
     asked = _asked(given, list(chosen.values()), desk)
+    _require_writable(Path(asked.begin["runs"]))
     sent = {stream.operation for phase in asked.phases for stream in phase.streams}
     if given.scenario:  # users stand for the streams in Locust's tables; it wants one at least
         standing = [name for name, each in known.items() if _operation(each) in sent]
         return standing or list(known)[:1]
     found = ((name, each.stream(given)) for name, each in chosen.items())
     return [name for name, stream in found if stream and stream.operation in sent]
+
+
+def _require_writable(runs: Path) -> None:
+    """Refuse a folder that no run can be written to; one that was not there is not there then."""
+    missing = [path for path in (runs, *runs.parents) if not path.exists()]
+    try:
+        folder.require_writable(runs)
+    finally:
+        for path in missing:
+            with suppress(OSError):  # a run may have begun in it meanwhile
+                path.rmdir()
 
 
 def _require_time(said: str) -> None:
@@ -100,10 +119,15 @@ def _operation(user_class: Any) -> Operation | None:
 
 def scenarios(environment: Any) -> dict[str, Any]:
     """What the field for a scenario offers: the shipped ones that are no suites, and what it
-    holds.
+    holds; and what it says while it is empty.
     """
     names = [name for name in shipped.names("scenarios") if not _is_suite(name)]
-    return {"names": names, "chosen": environment.parsed_options.scenario}
+    lacking = own_operations.lacking().sentence
+    return {
+        "names": names,
+        "chosen": environment.parsed_options.scenario,
+        "without": NO_SCENARIO + (f"; {lacking}" if lacking else ""),
+    }
 
 
 def _is_suite(name: str) -> bool:
@@ -128,20 +152,16 @@ def told(environment: Any, desk: Desk, named: str) -> dict[str, Any]:
     most = "at most " if any(phase.until for phase in phases) else ""
     kinds = [f"{phase.name} ({phase.kind})" for phase in phases if phase.kind is not None]
     said = (
-        f"plays {_count(len(phases), 'phase')} in {most}"
+        f"plays {quantities.count(len(phases), 'phase')} in {most}"
         f"{quantities.seconds(sum(phase.duration_s or 0.0 for phase in phases))} "
-        f"({', '.join(words) or 'no load'}), {_count(faults, 'fault')}, seed {asked.seed}, "
-        f"{'no budget' if budget is None else f'budget {Path(budget).stem}'}; what the form says "
-        "of these is not used"
+        f"({', '.join(words) or 'no load'}), {quantities.count(faults, 'fault')}, "
+        f"seed {asked.seed}, {'no budget' if budget is None else f'budget {Path(budget).stem}'}; "
+        "what the form says of these is not used"
     )
     said += f". Phases: {', '.join(kinds)}" if kinds else ""
     if asked.other_system is not None:
         said += "".join(f". Not asked: {one}" for one in asked.other_system.sentences())
     return {"plays": True, "says": said}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def filled(before: Namespace, form: Mapping[str, str]) -> Namespace:
@@ -156,7 +176,8 @@ def filled(before: Namespace, form: Mapping[str, str]) -> Namespace:
         try:
             setattr(given, key, type(was)(said))
         except ValueError:
-            raise UsageError(f"{key}: expected a number, found {said!r}") from None
+            kind = "a whole number" if isinstance(was, int) else "a number"
+            raise UsageError(f"{key}: expected {kind}, found {said!r}") from None
     return given
 
 

@@ -30,6 +30,11 @@ def rate(bytes_per_s: float | None) -> str:
     return NOTHING if bytes_per_s is None else f"{size(bytes_per_s)}/s"
 
 
+def count(number: int, what: str) -> str:
+    """So many of something: 1 node, 1,000 nodes."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _scaled(value: float, unit: str) -> str:
     for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= factor * 0.9995:

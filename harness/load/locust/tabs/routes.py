@@ -20,6 +20,7 @@ from harness.load.locust.tabs import (
     faults,
     figures,
     form,
+    quantities,
     topology,
     verdict,
 )
@@ -178,8 +179,9 @@ def _set_condition(desk: Desk, body: dict[str, Any]) -> str:
 
 def _set_fault(desk: Desk, body: dict[str, Any]) -> str:
     done = desk.ask("fault-set", words=faults.words(body))
-    on = f"{done['paths']:,} paths" if done["paths"] else f"{done['nodes']:,} nodes"
-    return f"{done['name']}: in force on {on} after {done['took_ms']:.1f} ms"
+    on, what = (done["paths"], "path") if done["paths"] else (done["nodes"], "node")
+    said = quantities.count(on, what)
+    return f"{done['name']}: in force on {said} after {done['took_ms']:.1f} ms"
 
 
 def _heal(desk: Desk, body: dict[str, Any]) -> str:

@@ -67,6 +67,17 @@ def _under_way(plan: RunPlan) -> list[Block]:
     return []
 
 
+def newest(desk: Desk) -> tuple[str, list[dict[str, Any]]]:
+    """The newest findings of this run, and as of when they are; none where nobody has judged."""
+    final = None if desk.run is None else _final(desk)
+    if final is not None:
+        return "the final verdict", final["findings"]
+    if desk.run is None or desk.judge.newest is None:
+        return "", []
+    seen = desk.judge.newest
+    return f"as of {quantities.seconds(seen['at_s'])} into the run", seen["verdict"]["findings"]
+
+
 def told(desk: Desk) -> dict[str, str] | None:
     """Say the newest run's verdict in a line, with a link to its report, or that it is being
     judged; None while it goes on, and of a run that came to nothing.
@@ -104,13 +115,7 @@ def _rows(verdict: dict[str, Any], wanted: str) -> list[Block]:
     counts = Counter(finding["answer"] for finding in findings)
     said = ", ".join(f"{count} {answer}" for answer, count in sorted(counts.items()))
     rows = [
-        blocks.row(
-            _name(finding),
-            blocks.marked(finding["answer"], LEVELS.get(finding["answer"], "soft")),
-            str(finding.get("measured") or quantities.NOTHING),
-            str(finding.get("promised") or quantities.NOTHING),
-            _why(finding),
-        )
+        row(finding)
         for finding in sorted(findings, key=lambda one: ORDER.get(one["answer"], 4))
         if wanted in f"{_name(finding)} {finding['answer']}"
     ]
@@ -118,6 +123,17 @@ def _rows(verdict: dict[str, Any], wanted: str) -> list[Block]:
     judged = f"{of['judged']} of {of['of']} rows of the budget judged; "
     told = f"{judged if of['of'] else ''}{len(findings)} findings: {said}"
     return [blocks.text(told), blocks.table(COLUMNS, rows)]
+
+
+def row(finding: dict[str, Any]) -> Block:
+    """The row of a finding."""
+    return blocks.row(
+        _name(finding),
+        blocks.marked(finding["answer"], LEVELS.get(finding["answer"], "soft")),
+        str(finding.get("measured") or quantities.NOTHING),
+        str(finding.get("promised") or quantities.NOTHING),
+        _why(finding),
+    )
 
 
 def _why(finding: dict[str, Any]) -> str:

@@ -61,6 +61,28 @@ def test_beside_a_scenario_no_field_counts_that_it_says_itself():
     assert form.meant(asked)["seed"] == "x"
 
 
+@pytest.mark.parametrize(("was", "kind"), [(1, "a whole number"), (1.0, "a number")])
+def test_a_number_that_is_none_is_said_to_be_of_its_kind(was, kind):
+    with pytest.raises(UsageError, match=f"seed: expected {kind}, found '1,5'"):
+        form.filled(Namespace(seed=was), {"seed": "1,5"})
+
+
+def test_a_folder_that_no_run_can_be_written_to_is_refused_on_the_form(tmp_path):
+    (taken := tmp_path / "file").touch()
+    environment: Any = SimpleNamespace(
+        parsed_options=given(runs="runs"), available_user_classes={"Messages": Messages}
+    )
+    seen: Any = SimpleNamespace(ask=lambda _: status())
+    for folder in (taken, taken / "below"):
+        with pytest.raises(HarnessError, match="no run can be written there"):
+            form.streams(environment, seen, MultiDict({"runs": str(folder)}))
+    fresh = tmp_path / "new" / "runs"
+    assert form.streams(environment, seen, MultiDict({"runs": str(fresh)})) == ["Messages"]
+    assert not fresh.parent.exists()  # nothing has begun
+    with pytest.raises(UsageError, match="runs: expected a folder, found none"):
+        form.streams(environment, seen, MultiDict({"runs": " "}))
+
+
 def test_a_run_time_is_locusts_to_read_also_after_a_run_that_had_one():
     assert form.filled(Namespace(run_time=60), {"run_time": "3m"}).run_time == 60
 

@@ -100,12 +100,58 @@ def used(at_s: float) -> list[str]:
         faults=list,
     )
     [row] = cluster.view(seen, "")[-1]["rows"]
-    return [row["cells"][3], *row["cells"][5:]]
+    return [cell if isinstance(cell, str) else cell["text"] for cell in row["cells"][3:]]
 
 
 def test_what_a_run_before_measured_is_not_shown_as_now():
     assert "–" not in used(1)
     assert set(used(60)) == {"–"}
+
+
+def test_each_quantity_of_a_node_has_a_chart_of_its_last_minute():
+    at_ns = time.monotonic_ns()
+    samples = deque(
+        dict.fromkeys([field.name for field in SAMPLES], 0)
+        | {"at_ns": at_ns + (second - 4) * 10**9, "rss_bytes": 10 * second, "fds": 4 - second}
+        | {"bytes_in": second**2 * 1000}
+        for second in range(5)
+    )
+    node = {"name": "node-0", "region": "eu", "condition": "running", "index": 0}
+    seen: Any = SimpleNamespace(
+        samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
+        status=lambda: {"nodes": [node]},
+        faults=list,
+    )
+    [row] = cluster.view(seen, "")[-1]["rows"]
+    assert [cell["spark"] for cell in row["cells"][3:]] == [
+        "0 0 0 0", "0 25 50 75 100", "100 75 50 25 0", "14 43 71 100",
+    ]  # fmt: skip
+    assert [cell["text"] for cell in row["cells"][3:]] == ["0.0 %", "40 B", "0", "7.00 kB/s"]
+
+
+def test_what_receivers_got_is_said_as_far_as_somebody_has_looked():
+    names = [
+        "private messages: acknowledged and delivered",
+        "private_message: not acknowledged, and not delivered wrongly",
+        "broadcasts: in the journals of all 99 other nodes",
+        "nodes: alive throughout",
+    ]
+    findings = [{"name": name, "answer": "PASS"} for name in names]
+    judge = SimpleNamespace(newest=None)
+    seen: Any = SimpleNamespace(
+        master=SimpleNamespace(
+            plan="a run",
+            tallies=lambda: {"private_message": Tally(), "broadcast": Tally(), "dht_put": Tally()},
+        ),
+        run="run",
+        judge=judge,
+    )
+    assert texts(delivery.view(seen, ""))[-1].endswith("nobody has judged them yet")
+    judge.newest = {"at_s": 7.0, "verdict": {"findings": findings}}
+    shown = delivery.view(seen, "")
+    assert texts(shown)[-1].endswith("as of 7.00 s into the run")
+    assert [row["cells"][0] for row in shown[-1]["rows"]] == names[:3]
+    assert [row["cells"][0] for row in delivery.view(seen, "broad")[-1]["rows"]] == names[2:3]
 
 
 def test_of_a_long_run_only_the_last_minute_is_decoded(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@
     fields.set(form, field);
     const changed = () => {
       const named = sent.value = input.value.trim();
-      says.className = "soft"; says.textContent = named ? "…" : "the name of a shipped one, or a file: its timeline is played. None: the streams picked below are sent";
+      says.className = "soft"; says.textContent = named ? "…" : offered.without;
       switched(form); clearTimeout(field.timer);
       if (named) field.timer = setTimeout(() => hint(named, sent, says), QUIET_MS);
     };
@@ -41,10 +41,17 @@
     } catch { says.textContent = "Locust does not answer"; says.className = "bad"; }
   };
   const switched = form => {
+    whole(form);
     const { sent, picker } = fields.get(form), off = sent.value !== "";
     form.classList.toggle("p2p-off", off);
     for (const input of form.querySelectorAll("input, select, textarea")) if (!KEPT.includes(input.name)) input.disabled = off;
     if (picker) { picker.inert = off; picker.classList.toggle("p2p-dim", off); }
+  };
+  const whole = form => { // what Locust cuts off of a field's name stands below the field
+    for (const label of form.querySelectorAll("label.MuiInputLabel-root")) {
+      const help = label.parentNode.querySelector(".p2p-help"), cut = label.scrollWidth > label.clientWidth + 1;
+      if (help) help.hidden = !cut; else if (cut) label.parentNode.append(make("small", "p2p-help", label.textContent));
+    }
   };
   setInterval(() => { for (const users of document.querySelectorAll("form input[name=userCount]")) place(users.form); }, EVERY_MS);
 })();

@@ -23,16 +23,17 @@
     } catch { says.textContent = "Locust does not answer"; says.className = "p2p-says bad"; }
     acts += 1; draw();
   };
-  const spark = values => {
-    const chart = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline"), most = Math.max(...values, 0.01);
+  const spark = text => {
+    const values = text.split(" ");
+    const chart = document.createElementNS(SVG, "svg"), line = document.createElementNS(SVG, "polyline");
     chart.setAttribute("viewBox", "0 0 60 16"); chart.setAttribute("class", "p2p-spark");
-    line.setAttribute("points", values.map((v, i) => `${i * 60 / Math.max(1, values.length - 1)},${15 - 14 * v / most}`).join(" "));
+    line.setAttribute("points", values.map((v, i) => `${i * 60 / Math.max(1, values.length - 1)},${15 - 0.14 * v}`).join(" "));
     chart.append(line); return chart;
   };
   const cell = (value, column) => {
     const td = make("td", column.number ? "number" : "");
     td.dataset.label = column.title;
-    if (value !== null && typeof value === "object" && value.spark) { if (value.spark.length > 1) td.append(spark(value.spark)); }
+    if (value !== null && typeof value === "object" && "spark" in value) { td.textContent = value.text; if (value.spark.includes(" ")) td.append(spark(value.spark)); }
     else if (value !== null && typeof value === "object") { td.textContent = value.text; if (value.level) td.classList.add(value.level); }
     else td.textContent = value;
     return td;
