@@ -29,6 +29,7 @@ from harness.scenario.budget import Row
 BUSY_SHARE_LIMIT = 0.85
 OTHER_PROCESSES_SHARE_LIMIT = 0.2
 WAITED_SHARE_LIMIT = 0.05  # of the time: 50 ms in a second
+RELIEF_SHARE = 0.25  # that others took of a full host: without them, the run's own use left it free
 STARVED_SHARE = 0.5  # of the time, from which on a node's own times run out meanwhile
 HOST_FULL = 0.95  # share of all cores from which on the host has no more to give
 AROUND_NS = 1_500_000_000  # samples are taken once a second
@@ -41,7 +42,7 @@ NODE_FULL = 0.9  # share of one core from which on a node is at its own limit
 class HostUse:
     """Shares of all cores over a phase: all that was busy (or stolen by the hypervisor), and the
     part of it that processes used which are none of the run's. `waited`: for which share of the
-    time the node that waited longest for a core did; 0 where others used less than the run.
+    time the node that waited longest for a core did; 0 where others can hardly have been why.
     """
 
     busy: float
@@ -64,9 +65,17 @@ class HostUse:
         return self.is_of_others and not self.is_full
 
     @property
+    def may_starve(self) -> bool:
+        """Whether a node that hardly got a core may have had one without others: they used more
+        than the run, or so much of a full host that the run alone would not have filled it.
+        """
+        is_relief = self.busy >= HOST_FULL and self.other_processes >= RELIEF_SHARE
+        return self.is_of_others or is_relief
+
+    @property
     def starved(self) -> bool:
         """Whether some node hardly got a core, for others had them."""
-        return self.is_of_others and self.waited >= STARVED_SHARE
+        return self.may_starve and self.waited >= STARVED_SHARE
 
     @property
     def limited(self) -> bool:
@@ -122,7 +131,7 @@ def _between(history: History, phase: PhaseWindow, first: int, last: int) -> Hos
     around = replace(phase, begin_ns=begin_ns - APART_NS, end_ns=end_ns + APART_NS, left_out=())
     own += cores(history, around) * (end_ns - begin_ns)
     used = HostUse(busy=busy / whole, other_processes=max(busy - own, 0.0) / whole)
-    return replace(used, waited=waited(history, around)) if used.is_of_others else used
+    return replace(used, waited=waited(history, around)) if used.may_starve else used
 
 
 @once

@@ -88,7 +88,7 @@ def untold_between(history: History, begin_ns: int, end_ns: int) -> str | None:
             else None
         )
     for from_ns, to_ns, used in host.by_second(history):
-        if used.is_of_others and from_ns < end_ns and to_ns > begin_ns:
+        if used.may_starve and from_ns < end_ns and to_ns > begin_ns:
             second = PhaseWindow(name="", begin_ns=from_ns, end_ns=to_ns)
             if missing := record.lacking(history, SAMPLES, second):
                 return missing

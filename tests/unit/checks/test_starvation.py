@@ -61,6 +61,8 @@ def run(waited, own, refused=range(400, 450)):
         (0.9, 0.1, range(400, 450), Answer.UNKNOWN),  # seen: 100 % of 30 s, at a load of 72
         (0.2, 0.1, range(400, 450), Answer.FAIL),  # it had a core most of the time
         (0.9, 1.5, range(400, 450), Answer.FAIL),  # it was the run itself that had them
+        # Others had a third of a full host, which the run alone would have left free.
+        (0.9, 1.3, range(400, 450), Answer.UNKNOWN),
         (0.9, 0.1, range(400, 451, 50), Answer.UNKNOWN),
         (0.9, 0.1, (10, 420), Answer.FAIL),  # one was refused while nobody waited
     ],
