@@ -190,12 +190,15 @@ def _with_untold(
     of = [one for one in some if one not in told and one.is_open]
     said = "; ".join(_untold(of))
     finding = replace(finding, sentence="; ".join(filter(None, (finding.sentence, said))))
-    open_ = (leaks.UNEVEN, leaks.TOO_EARLY)
-    are_open = any(one.untold is not None and one.untold.why in open_ for one in of)
-    if not (asked and are_open and finding.answer is Answer.PASS):
+    whys = {one.untold.why for one in of if one.untold is not None}
+    if finding.answer is not Answer.PASS or not whys & {leaks.UNEVEN, leaks.TOO_EARLY}:
         return finding
     measured = f"{sum(one.is_told for one in some)} of {len(some)} told"
-    return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
+    if asked:
+        return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
+    if leaks.TOO_EARLY in whys:  # that none grows would not be true
+        return replace(finding, answer=Answer.MEASURED, measured=measured, sentence=said)
+    return finding
 
 
 def _untold(some: Sequence[Trend]) -> Iterator[str]:
