@@ -37,9 +37,10 @@ def opened(root: Path, say: Say = lambda _: None) -> Database:
     """Open the history of a folder of runs with all in it that is judged. One that is missing is
     made; one that cannot be read is put aside, and made anew of the folders; `say` hears of it.
 
-    Raises BadFileError where the folder is not there, StorageError where nothing can be written.
+    Raises StorageError where the folder is not there or nothing can be written.
     """
-    run_folders.require_root(root)
+    if not root.is_dir():
+        raise StorageError(f"{root}: expected a folder of runs (--runs, HARNESS_RUNS), found none")
     try:
         database = Database(root)
         database.require_whole()

@@ -125,7 +125,7 @@ def _tried(pid: int, acts: Sequence[str]) -> str | None:
             env=quiet,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # nobody's Ctrl-C meets it
-            preexec_fn=_listen,  # this process has one thread
+            preexec_fn=_listen,  # noqa: PLW1509 - this process has one thread
         )
         ended = _ended(debugger, said)
         text = _text(said)

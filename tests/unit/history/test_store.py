@@ -250,9 +250,3 @@ def test_an_export_has_all_of_it(root):
     found = json.loads(as_json(known(root)))
     assert found["version"] == 1
     assert store.read(written(root)) == known(root)
-
-
-def test_a_folder_that_is_not_there_is_a_bad_file(tmp_path):
-    with pytest.raises(BadFileError, match="expected a folder of runs"):
-        store.opened(tmp_path / "nope")
-    assert not (tmp_path / "nope").exists()
