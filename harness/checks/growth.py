@@ -119,7 +119,7 @@ def _judged(row: Row, told: Sequence[tuple[Watched, Slope]], untold: Sequence[Wa
             row, Answer.MEASURED, _shown(row, worst, slope), said, value=row.in_unit(slope.per_s)
         )
     missed = [one for one in told if not row.holds(row.in_unit(one[1].low_per_s))]
-    rising = [one for one in missed if not one[1].slows]
+    rising = [one for one in missed if not leaks.fills(*one)]
     if rising:
         worst, slope = max(rising, key=lambda one: one[1].low_per_s)
         more = f", and {len(rising) - 1} more" if len(rising) > 1 else ""
@@ -132,22 +132,28 @@ def _judged(row: Row, told: Sequence[tuple[Watched, Slope]], untold: Sequence[Wa
         )
     open_ = [one for one in told if not row.holds(row.in_unit(one[1].high_per_s))]
     if open_ or untold:
-        return _unknown(row, missed or open_, untold, _shown(row, worst, slope))
+        return _unknown(row, missed, open_, untold, _shown(row, worst, slope))
     value = row.in_unit(slope.per_s)
     kept = f"kept{stretch(row, value)}"
     return finding(row, Answer.PASS, _shown(row, worst, slope), kept, value=value)
 
 
 def _unknown(
-    row: Row, open_: Sequence[tuple[Watched, Slope]], untold: Sequence[Watched], measured: str
+    row: Row,
+    filling: Sequence[tuple[Watched, Slope]],
+    open_: Sequence[tuple[Watched, Slope]],
+    untold: Sequence[Watched],
+    measured: str,
 ) -> Finding:
-    """The finding where neither side of the bound is shown."""
+    """The finding where neither side of the bound is shown. `filling`: beyond it for sure, and it
+    may stop.
+    """
     if not open_:
         return unknown(row, Cause.TOO_FEW, leaks.sentence(untold[0], None), measured)
-    one, slope = max(open_, key=lambda one: one[1].high_per_s)
-    if slope.slows and not row.holds(row.in_unit(slope.per_s)):
-        rises = leaks.at_rate(row.metric, slope.per_s)
-        said = f"{one.of}: {row.metric} +{rises}, and ever more slowly: its warm-up is not over"
+    one, slope = max(filling or open_, key=lambda one: one[1].high_per_s)
+    if filling or (slope.slows and not row.holds(row.in_unit(slope.per_s))):
+        why = leaks.Untold(leaks.TOO_EARLY, leaks.filling(one, slope))
+        said = leaks.sentence(one, slope, why)
     elif not slope.is_bounded:
         said = leaks.sentence(one, slope)
     elif slope.is_uneven:

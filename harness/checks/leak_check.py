@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.checks import leaks
-from harness.checks.leaks import RESOURCES, TOGETHER, Trend
+from harness.checks.leaks import RESOURCES, Trend
 from harness.checks.verdict import Answer, Cause, Finding
 from harness.checks.watched import watched
 from harness.history.history import History
@@ -45,13 +45,13 @@ def _finding(resource: str, trends: Sequence[Trend]) -> Finding:
             measured=f"{len(leaking)} of {len(trends)} grow",
             sentence=said + more,
         )
-    untold = [one for one in trends if not one.is_told and one.watched.of != TOGETHER]
+    untold = [one for one in trends if one.is_open]
     if untold:
         return Finding(
             name=name,
             answer=Answer.UNKNOWN,
             promised=promised,
-            measured=f"{len(trends) - len(untold)} of {len(trends)} told",
+            measured=f"{sum(one.is_told for one in trends)} of {len(trends)} told",
             sentence=untold[0].sentence,
             cause=Cause.TOO_FEW,
         )

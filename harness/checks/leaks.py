@@ -26,6 +26,8 @@ FALSE_ALARMS = 0.01  # how often anything is said to leak where nothing does, ov
 WANDERS = (
     0.5  # correlation of a trough with the next: what wanders is no trend yet, however far it went
 )
+YOUNG_S = slope.WARM_UP_S_MOST  # for so long memory that rises may be what a process fills,
+YOUNG_TAKES = 0.15  # where it is less than so much of what it had
 TOGETHER = "mean of all nodes"
 TOGETHER_CELLS = 240  # of time, in each of which nodes are added up
 TOGETHER_COVERED = 0.8  # of the whole time must be one life of a node that is added
@@ -76,12 +78,13 @@ class Watched:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
     """What became of one series. `slope` None: nobody can tell (`untold`). `p` is corrected for how
-    many series there are.
+    many series there are. `rises`: that it does is no chance; what rises and is no leak may fill.
     """
 
     watched: Watched
     slope: Slope | None
     p: float
+    rises: bool
     is_leak: bool
 
     @property
@@ -92,12 +95,22 @@ class Trend:
     @property
     def untold(self) -> Untold | None:
         """Why nobody can tell whether it leaks; None where somebody can."""
+        if self.slope is not None and self.rises and fills(self.watched, self.slope):
+            return Untold(TOO_EARLY, filling(self.watched, self.slope))
         return untold(self.watched, self.slope)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it leaves open that something leaks. A mean has no place of its own: it does so
+        only where it rises.
+        """
+        why = self.untold
+        return why is not None and (self.watched.of != TOGETHER or why.why == TOO_EARLY)
 
     @property
     def sentence(self) -> str:
         """``node-3: fds +1.0/min [0.9, 1.1], reaches its limit of 20,000 in 11 h``."""
-        return sentence(self.watched, self.slope)
+        return sentence(self.watched, self.slope, self.untold)
 
 
 def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> list[Trend]:
@@ -114,17 +127,49 @@ def found(watched: Sequence[Watched], false_alarms: float = FALSE_ALARMS) -> lis
     slopes = [of(one, confidence) for one in looked_at]
     corrected = _holm([1.0 if one is None else one.p for one in slopes])
     return [
-        Trend(
-            watched=one,
-            slope=found,
-            p=p,
-            is_leak=found is not None
-            and p < false_alarms
-            and not found.slows
-            and not _wanders(one, found),
-        )
+        _trend(one, found, p, rises=p < false_alarms)
         for one, found, p in zip(looked_at, slopes, corrected, strict=True)
     ]
+
+
+def _trend(watched: Watched, found: Slope | None, p: float, *, rises: bool) -> Trend:
+    is_leak = (
+        found is not None and rises and not fills(watched, found) and not _wanders(watched, found)
+    )
+    return Trend(watched=watched, slope=found, p=p, rises=rises, is_leak=is_leak)
+
+
+def fills(watched: Watched, found: Slope) -> bool:
+    """Whether a rise of it may be one that stops: it has slowed down; or it is young, and of what a
+    process takes until it has enough (memory, disk).
+    """
+    return found.slows or (RESOURCES[watched.resource].is_bytes and _is_young(watched, found))
+
+
+def filling(watched: Watched, found: Slope) -> str:
+    """Say why what rises may stop."""
+    if found.slows:
+        first, since = (at_rate(watched.resource, per_s) for per_s in found.halves)
+        return f"it rises ever more slowly, by {first} at first and {since} since"
+    more = f"{100 * _taken(watched, found):.0f} % more in {_long(_age_s(watched))}"
+    return f"it may still fill, and took {more}"
+
+
+def _is_young(watched: Watched, found: Slope) -> bool:
+    """Whether it is as old as a process that fills caches of what was in the last minutes, which
+    rise like a leak until they are full, and took no more than these do.
+    """
+    return _age_s(watched) < YOUNG_S and _taken(watched, found) < YOUNG_TAKES
+
+
+def _age_s(watched: Watched) -> float:
+    return max(float(life.at_s[-1] - life.at_s[0]) for life in watched.lives if len(life.at_s))
+
+
+def _taken(watched: Watched, found: Slope) -> float:
+    """Return what it took as it rises, as a share of what it had."""
+    taken = found.per_s * _age_s(watched)
+    return taken / max(found.last - taken, 1.0)
 
 
 def _wanders(watched: Watched, found: Slope) -> bool:
@@ -230,9 +275,9 @@ def _holm(probabilities: Sequence[float]) -> list[float]:
     return made
 
 
-def sentence(watched: Watched, found: Slope | None) -> str:
-    """Say what a series does."""
-    said, why = f"{watched.of}: {watched.resource}", untold(watched, found)
+def sentence(watched: Watched, found: Slope | None, why: Untold | None = None) -> str:
+    """Say what a series does. `why`: nobody can tell whether it leaks; else that is looked for."""
+    said, why = f"{watched.of}: {watched.resource}", why or untold(watched, found)
     if found is None or not found.is_bounded:
         return f"{said}: {why}"
     told = f"{said} {rate(watched.resource, found)}"
@@ -249,7 +294,7 @@ class Untold(NamedTuple):
         return f"{self.why} to tell: {self.seen}"
 
 
-UNEVEN = "too uneven"
+UNEVEN, TOO_EARLY = "too uneven", "too early"
 NOT_SAMPLED = Untold("too short", "nothing of it was sampled")
 
 
@@ -271,7 +316,8 @@ def untold(watched: Watched, found: Slope | None) -> Untold | None:
     longest = _long(longest_s)
     if len(lives) > 1 and lives[-1].at_s[-1] - lives[0].at_s[0] >= slope.LEAST_S:
         return Untold("restarted too often", f"{len(lives)} lives, the longest of {longest}")
-    if longest_s < slope.LEAST_S or (found is not None and found.seconds < slope.AMPLE_S):
+    is_short = longest_s < slope.LEAST_S or (found is not None and found.seconds < slope.AMPLE_S)
+    if is_short or sum(len(life.at_s) for life in lives) >= slope.AMPLE_SAMPLES:
         return Untold("too short", f"{longest} of it")
     return Untold("too few samples", f"{sum(len(life.at_s) for life in lives)} in {longest}")
 

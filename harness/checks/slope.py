@@ -6,9 +6,9 @@ time. A trough is the least value of a block, so a saw-tooth that is shorter tha
 The slope is the median of the slopes between all pairs of troughs of the same life (Theil 1950,
 Sen 1968), and its interval and its test are those of Kendall's S (Mann 1945), summed over lives as
 the regional Kendall test sums over places (Helsel and Frans 2006). S's variance is corrected for
-ties, and for what troughs still repeat of each other (`_inflation`). `scipy.stats.theilslopes`
-knows neither lives nor correlation; of one life without correlation both say the same
-(tests/unit/checks/test_slope.py).
+ties, and for what troughs still repeat of each other (`kendall.inflation`).
+`scipy.stats.theilslopes` knows neither lives nor correlation; of one life without correlation both
+say the same (tests/unit/checks/test_slope.py).
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from harness.checks import walk
-
-Floats = npt.NDArray[np.float64]
+from harness.checks import kendall, walk
+from harness.checks.kendall import Floats, Troughs
 
 BLOCKS = (48, 32, 24, 16)  # those are taken whose troughs tell the slope most sharply
 BLOCK_S_LEAST = 5.0
 BLOCKS_LEAST = 12  # of all lives; of fewer nobody can tell
 BLOCKS_OF_LIFE_LEAST = 3
 COVERED_LEAST = 0.5  # of a block lies between its first and last sample, or it is left out
-REPEATS_CAP = 0.95
 WARM_UP_SHARE = 0.2  # of a life is left out: caches fill, and an allocator takes its pools
 WARM_UP_S_LEAST, WARM_UP_S_MOST = 60.0, 1800.0
 LEAST_S = WARM_UP_S_LEAST + BLOCKS_LEAST * BLOCK_S_LEAST  # of less nothing is told
 AMPLE_S = BLOCKS[0] * BLOCK_S_LEAST  # without warm-ups: enough, where samples are
+AMPLE_SAMPLES = 2 * BLOCKS[0]  # enough, where time is: what pauses leave of it may not be
 SLOWS_BELOW = 0.5  # of the whole slope: what rises less in its latter half is a warm-up still
+# What rises so much less in its latter half than in its former, but for this probability, eases.
+EASES_BELOW, EASES_P = 0.75, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,9 @@ class Slope:
     """How fast a series rises, units a second; the interval is infinite where it says nothing.
 
     `p`: how likely troughs that do not rise faster than `least_per_s` look like these. `slows`: the
-    latter half rises less than half as fast as the whole. `repeats`: correlation of a trough with
-    the next. `turns`: when its longest life's first trough was, the one that lies farthest from the
+    latter half rises less than half as fast as the whole, or surely less than the former. `halves`:
+    how fast the former half rises, and the latter. `repeats`: correlation of a trough with the
+    next. `turns`: when its longest life's first trough was, the one that lies farthest from the
     line to the last, and the last (s from the first), and what they were. `is_uneven`: the interval
     is that of a walk (`_uneven`).
     """
@@ -74,6 +75,7 @@ class Slope:
     high_per_s: float
     p: float
     slows: bool
+    halves: tuple[float, float]
     blocks: int
     block_s: float
     lives: int
@@ -91,34 +93,6 @@ class Slope:
     def is_bounded(self) -> bool:
         """Whether its interval says anything."""
         return math.isfinite(self.low_per_s) and math.isfinite(self.high_per_s)
-
-
-@dataclass(frozen=True, slots=True)
-class _Troughs:
-    """Of each life the times of its blocks (s) and its troughs; they come in steps of `quantum`."""
-
-    lives: tuple[tuple[Floats, Floats], ...]
-    block_s: float
-    quantum: float
-
-    @property
-    def count(self) -> int:
-        return sum(len(at_s) for at_s, _ in self.lives)
-
-    def without(self, per_s: float) -> _Troughs:
-        """Take a trend away from them."""
-        return replace(self, lives=tuple((at, some - per_s * at) for at, some in self.lives))
-
-    @property
-    def is_flat(self) -> bool:
-        """Whether most of them are the same: what a step early leaves, and hardly anything else."""
-        away = np.concatenate([np.abs(some - np.median(some)) for _, some in self.lives])
-        return float(np.median(away)) <= self.quantum / 2
-
-    def latter_half(self) -> _Troughs:
-        return replace(
-            self, lives=tuple((at[len(at) // 2 :], some[len(at) // 2 :]) for at, some in self.lives)
-        )
 
 
 def of(
@@ -143,14 +117,14 @@ def of(
     troughs = _troughs(settled, quantum, confidence)
     if troughs is None:
         return None
-    slopes = _pairwise(troughs)
+    slopes = kendall.pairwise(troughs)
     per_s = float(np.median(slopes))
-    repeats = _repeats(troughs.without(per_s))
-    p = _p(troughs.without(least_per_s), repeats)
+    repeats = kendall.repeats(troughs.without(per_s))
+    p = kendall.p(troughs.without(least_per_s), repeats)
     if is_counted:  # of two tests and intervals, each surer, the sharper one
         confidence, steps = (1 + confidence) / 2, walk.of(troughs.lives, troughs.quantum)
     repeated = 0.0 if troughs.without(per_s).is_flat else repeats
-    low_per_s, high_per_s = _interval(slopes, _within(troughs, repeated, confidence))
+    low_per_s, high_per_s = kendall.interval(slopes, kendall.within(troughs, repeated, confidence))
     if is_counted:
         off_per_s = steps.off_per_s(confidence)
         if 2 * off_per_s < high_per_s - low_per_s:
@@ -160,16 +134,17 @@ def of(
     if is_uneven:
         low_per_s, high_per_s = _uneven(troughs, per_s, confidence)
     hidden_per_s = quantum / (troughs.count * troughs.block_s)
-    by_chance = _by_chance(troughs)
+    by_chance = kendall.by_chance(troughs)
     if by_chance > (1 - confidence) / 2:
         low_per_s, high_per_s = min(low_per_s, 0.0), max(high_per_s, 0.0)
-    latter = _pairwise(troughs.latter_half())
+    former, latter = (_median(kendall.pairwise(half)) for half in troughs.halves())
     return Slope(
         per_s=per_s,
         low_per_s=low_per_s - hidden_per_s,
         high_per_s=high_per_s + hidden_per_s,
         p=max(p, by_chance),
-        slows=not len(latter) or float(np.median(latter)) < SLOWS_BELOW * per_s,
+        slows=math.isnan(latter) or latter < SLOWS_BELOW * per_s or _eases(troughs, former, latter),
+        halves=(former, latter),
         blocks=troughs.count,
         block_s=troughs.block_s,
         lives=len(troughs.lives),
@@ -178,6 +153,20 @@ def of(
         turns=_turns(troughs),
         is_uneven=is_uneven,
     )
+
+
+def _median(slopes: Floats) -> float:
+    """Return the median, not a number where there is none."""
+    return float(np.median(slopes)) if len(slopes) else math.nan
+
+
+def _eases(troughs: Troughs, former: float, latter: float) -> bool:
+    """Whether the latter half surely rises less than the former, and by a good deal."""
+    if not latter < EASES_BELOW * former:
+        return False
+    eased = troughs.eased()
+    repeats = kendall.repeats(eased.without(_median(kendall.pairwise(eased))))
+    return kendall.p(eased, repeats) < EASES_P
 
 
 def thinned(life: Life, every_s: float) -> Life:
@@ -203,7 +192,7 @@ def _settled(life: Life, warm_up_s: float | None) -> Life:
     return replace(life, at_s=life.at_s[is_settled], values=life.values[is_settled])
 
 
-def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> _Troughs | None:
+def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> Troughs | None:
     """Return the troughs of the blocks by which the slope is told most sharply: fine ones are of
     the flanks of a saw-tooth, and repeat each other. They are chosen by how troughs scatter about
     their line, not by how it rises. None where there are too few.
@@ -213,22 +202,26 @@ def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> _Troug
     for count in BLOCKS:
         block_s = max(total_s / count, BLOCK_S_LEAST)
         made = tuple(one for one in (_blocks(life, block_s) for life in lives) if one is not None)
-        troughs = _Troughs(made, block_s, quantum)
+        troughs = Troughs(made, block_s, quantum)
         if troughs.count < BLOCKS_LEAST:
             break
-        blur = _blur(troughs.without(float(np.median(_pairwise(troughs)))), confidence)
+        blur = _blur(troughs.without(float(np.median(kendall.pairwise(troughs)))), confidence)
         if blur < sharpest:
             found, sharpest = troughs, blur
     return found
 
 
-def _blur(residuals: _Troughs, confidence: float) -> float:
+def _blur(residuals: Troughs, confidence: float) -> float:
     """Return to what the interval of a slope through these troughs is proportional."""
     away = [np.abs(values - np.median(values)) for _, values in residuals.lives]
     spread = sum(float(((at_s - at_s.mean()) ** 2).sum()) for at_s, _ in residuals.lives)
-    repeats = _repeats(residuals)
-    error = math.sqrt(_inflation(repeats, residuals.count) / spread)
-    return float(np.concatenate(away).mean()) * error * _quantile(residuals, repeats, confidence)
+    repeats = kendall.repeats(residuals)
+    error = math.sqrt(kendall.inflation(repeats, residuals.count) / spread)
+    return (
+        float(np.concatenate(away).mean())
+        * error
+        * kendall.quantile(residuals, repeats, confidence)
+    )
 
 
 def _blocks(life: Life, block_s: float) -> tuple[Floats, Floats] | None:
@@ -256,98 +249,13 @@ def _blocks(life: Life, block_s: float) -> tuple[Floats, Floats] | None:
     return np.array(times), np.array(troughs)
 
 
-def _pairwise(troughs: _Troughs) -> Floats:
-    """Return the slopes between all pairs of troughs of the same life."""
-    found = [np.empty(0)]
-    for at_s, values in troughs.lives:
-        first, second = np.triu_indices(len(at_s), 1)
-        found.append((values[second] - values[first]) / (at_s[second] - at_s[first]))
-    return np.concatenate(found)
-
-
-def _variance(troughs: _Troughs) -> float:
-    """Return the variance of S without a trend, with ties (Kendall 1975), summed over lives."""
-    total = 0.0
-    for _, values in troughs.lives:
-        ties = np.unique(values, return_counts=True)[1].astype(np.float64)
-        for count, sign in ((np.array([len(values)], np.float64), 1.0), (ties, -1.0)):
-            total += sign * float((count * (count - 1) * (2 * count + 5)).sum()) / 18
-    return total
-
-
-def _repeats(residuals: _Troughs) -> float:
-    """Return the correlation of a trough with the next, of what a trend left: 0 at least. Short
-    series show less of it than there is; (nr + 2) / (n − 4) makes up for that (van Giersbergen
-    2005, as Hamed 2009 has it for this test). What is nearer to the trend than half a step of the
-    values is on it: they cannot be nearer.
-    """
-    product = square = 0.0
-    for _, values in residuals.lives:
-        away = values - np.median(values)
-        around = np.sign(away) * np.maximum(np.abs(away) - residuals.quantum / 2, 0.0)
-        product += float((around[1:] * around[:-1]).sum())
-        square += float((around * around).sum())
-    if square <= 0 or product <= 0:
-        return 0.0
-    count = residuals.count
-    return min((count * product / square + 2) / (count - 4), REPEATS_CAP)
-
-
-def _inflation(repeats: float, count: int) -> float:
-    """Return by how much correlation makes the variance of S larger: count ÷ effective count of an
-    autoregressive series of the first order (Bayley and Hammersley 1946).
-    """
-    lags = np.arange(1, count)
-    return float(1 + 2 * ((1 - lags / count) * repeats**lags).sum())
-
-
-def _by_chance(troughs: _Troughs) -> float:
-    """Return how likely a series that steps up as often as down, seldom, has never stepped down: by
-    the number of levels that it stood at. Four steps are no trend, however clearly they show.
-    """
-    levels = sum(len(np.unique(values)) - 1 for _, values in troughs.lives)
-    return 0.5**levels
-
-
-def _freedom(troughs: _Troughs, repeats: float) -> float:
-    """Return the degrees of freedom of S's estimated variance: how many troughs there are in
-    effect, less the two of a line. With few, chance makes more than a normal distribution has.
-    """
-    return max(troughs.count / _inflation(repeats, troughs.count) - 2, 1.0)
-
-
-def _quantile(troughs: _Troughs, repeats: float, confidence: float) -> float:
-    """Return how many deviations of S an interval takes to either side."""
-    from scipy.special import stdtrit  # a sixth of a second
-
-    return float(stdtrit(_freedom(troughs, repeats), (1 + confidence) / 2))
-
-
-def _within(troughs: _Troughs, repeats: float, confidence: float) -> float:
-    """Return by how much S may vary without a trend."""
-    variance = _variance(troughs) * _inflation(repeats, troughs.count)
-    return _quantile(troughs, repeats, confidence) * math.sqrt(variance)
-
-
-def _interval(slopes: Floats, within: float) -> tuple[float, float]:
-    """Return the interval of the median of pairwise slopes (Sen 1968): by how many of them lie
-    below and above, when S varies `within` so much.
-    """
-    ordered, count = np.sort(slopes), len(slopes)
-    low, high = round((count - within) / 2) - 1, round((count + within) / 2)
-    return (
-        float(ordered[low]) if low >= 0 else -math.inf,
-        float(ordered[high]) if high < count else math.inf,
-    )
-
-
-def _are_enough(troughs: _Troughs, slopes: Floats, confidence: float) -> bool:
+def _are_enough(troughs: Troughs, slopes: Floats, confidence: float) -> bool:
     """Whether so many troughs would have an interval, if they did not repeat each other."""
-    low_per_s, high_per_s = _interval(slopes, _within(troughs, 0.0, confidence))
+    low_per_s, high_per_s = kendall.interval(slopes, kendall.within(troughs, 0.0, confidence))
     return math.isfinite(low_per_s) and math.isfinite(high_per_s)
 
 
-def _uneven(troughs: _Troughs, per_s: float, confidence: float) -> tuple[float, float]:
+def _uneven(troughs: Troughs, per_s: float, confidence: float) -> tuple[float, float]:
     """Return the interval of troughs that wander so far that Kendall's S has none: that of a walk.
     It always holds 0, for in what wanders a rise is no news.
     """
@@ -355,7 +263,7 @@ def _uneven(troughs: _Troughs, per_s: float, confidence: float) -> tuple[float, 
     return min(per_s - off_per_s, 0.0), max(per_s + off_per_s, 0.0)
 
 
-def _turns(troughs: _Troughs) -> tuple[tuple[float, float], ...]:
+def _turns(troughs: Troughs) -> tuple[tuple[float, float], ...]:
     """Return the first trough of the longest life, the one that lies farthest from the line to the
     last, and the last: times from the first, and troughs.
     """
@@ -364,16 +272,3 @@ def _turns(troughs: _Troughs) -> tuple[tuple[float, float], ...]:
     farthest = int(np.argmax(np.abs(values - line)))
     chosen = sorted({0, farthest, len(at_s) - 1})
     return tuple((float(at_s[at] - at_s[0]), float(values[at])) for at in chosen)
-
-
-def _p(residuals: _Troughs, repeats: float) -> float:
-    """Return how likely troughs without a trend rise as much as these, or more: Mann and Kendall's
-    test, one-sided, with its correction for continuity.
-    """
-    from scipy.special import stdtr
-
-    total = float(np.sign(_pairwise(residuals)).sum())
-    variance = _variance(residuals) * _inflation(repeats, residuals.count)
-    if total <= 0 or variance <= 0:
-        return 1.0
-    return float(stdtr(_freedom(residuals, repeats), (1 - total) / math.sqrt(variance)))

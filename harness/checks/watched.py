@@ -13,9 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.checks.kendall import Floats
 from harness.checks.leaks import Watched
 from harness.checks.resource_metrics import ends_of
-from harness.checks.slope import Floats, Life
+from harness.checks.slope import Life
 from harness.history.history import History, PhaseWindow
 
 # Resource → its column of SAMPLES, and of OWN.

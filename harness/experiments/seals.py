@@ -14,6 +14,8 @@ from harness.history import manifest
 
 OWN = "sha256"  # the key of what a JSON file says of itself
 SUITE, GATE, SOAK = "suite.json", "gate.json", "soak.json"
+EVENTS = "events.jsonl"
+BEGUN = "begun "  # of a run whose folder nobody closed off
 CLOSING = (manifest.FILE, SUITE, GATE, SOAK)  # closes a folder off, or says what it is of
 
 
@@ -33,6 +35,23 @@ def of_folder(folder: Path) -> str:
         if (folder / name).is_file():
             return of_file(folder / name)
     return ""
+
+
+def of_begun(folder: Path) -> str:
+    """Hash what a run's folder began with, its first event, which tells it from every other run and
+    stays as it is when the folder is closed off; empty where it has none. Raises OSError.
+    """
+    try:
+        with (folder / EVENTS).open("rb") as file:
+            first = file.readline()
+    except FileNotFoundError:
+        return ""
+    return BEGUN + hashlib.sha256(first).hexdigest() if first.endswith(b"\n") else ""
+
+
+def holds(seal: str, folder: Path) -> bool:
+    """Whether a folder is the one that has this seal. Raises OSError."""
+    return seal == (of_begun(folder) if seal.startswith(BEGUN) else of_folder(folder))
 
 
 def of_file(file: Path) -> str:

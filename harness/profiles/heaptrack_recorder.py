@@ -7,16 +7,28 @@ inject, interpret what comes through a pipe, stop, and print once the pipe is at
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from harness.profiles.profiler import path_of
 
 WITHIN_S = 60.0  # a debugger is in and out
+CALL_S, LOOKS_S = 5.0, 0.1  # what it calls in the process has ended, or waits for a lock
+WAIT_S = 1.0  # whoever is in malloc has left it
+ALLOCATES = ("malloc", "calloc", "realloc")
+TRIES, BETWEEN_S = 8, 0.2
+WAITS, CALLS = "the debugger waits", "the debugger calls"
+UNDONE = "while in a function called from GDB"
+SAID_MOST = 1 << 20
 DRAINED_S = 30.0  # after which the interpreter has read to the end
 LIBRARY = "libheaptrack_inject"
 
@@ -45,7 +57,8 @@ def record(pid: int, seconds: float, file: Path) -> int:
             if not problem:
                 signal.sigtimedwait({signal.SIGINT, signal.SIGTERM}, seconds)
                 problem = _debug(pid, f"sharedlibrary {LIBRARY}", "call (void) heaptrack_stop()")
-                interpreter.wait(DRAINED_S)
+                if not problem:
+                    interpreter.wait(DRAINED_S)
         except subprocess.TimeoutExpired:
             problem = "heaptrack's interpreter did not come to an end"
         finally:
@@ -64,7 +77,6 @@ def _inject(pid: int, home: Path, pipe: Path) -> str:
     ).stdout.strip()
     problem = _debug(
         pid,
-        "sharedlibrary libc.so",
         f"call (void) {loads}",
         f"sharedlibrary {LIBRARY}",
         f'call (void) heaptrack_inject("{pipe}")',
@@ -77,30 +89,84 @@ def _inject(pid: int, home: Path, pipe: Path) -> str:
 
 
 def _debug(pid: int, *acts: str) -> str:
-    """Have a debugger act in the process, in a session of its own so that nobody's Ctrl-C meets it;
-    return why it failed, empty where it did not.
+    """Have a debugger act in the process; return why it failed, empty where it did not.
+
+    It stops a thread anywhere, also in the middle of malloc, where an act that allocates would
+    break the heap. So it lets the thread go on to where something is allocated next; one that
+    allocates nothing for a while is not in malloc. Where that thread holds a lock that the act
+    wants (of heaptrack, which allocates too) the act never ends, and nor would what the thread did.
+    Such an act is undone, and tried again when the thread is elsewhere.
     """
+    for _ in range(TRIES):
+        if (problem := _tried(pid, acts)) is None:
+            time.sleep(BETWEEN_S)
+            continue
+        return problem
+    return f"process {pid} held a lock that heaptrack wants, {TRIES} times; it goes on without"
+
+
+def _tried(pid: int, acts: Sequence[str]) -> str | None:
+    """Try once: as `_debug`; None where an act did not end and was undone."""
     command = [path_of("gdb"), "--batch", "-nx", "-iex", "set auto-solib-add off"]
-    command += ["-p", str(pid), *(word for act in acts for word in ("-ex", act)), "-ex", "detach"]
+    command += ["-iex", "set unwindonsignal on", "-p", str(pid), "-ex", "sharedlibrary libc.so"]
+    for function in ALLOCATES:
+        command += ["-ex", f"tbreak {function}"]
+    command += ["-ex", f"shell echo {WAITS}", "-ex", "continue", "-ex", "delete"]
+    for act in acts:
+        if act.startswith("call"):
+            command += ["-ex", f"shell echo {CALLS}"]
+        command += ["-ex", act]
     quiet = {name: value for name, value in os.environ.items() if name != "DEBUGINFOD_URLS"}
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        debugger = subprocess.Popen(
+            [*command, "-ex", "detach"],
+            stdout=said,
+            stderr=said,
             env=quiet,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            timeout=WITHIN_S,
-            check=False,
+            start_new_session=True,  # nobody's Ctrl-C meets it
+            preexec_fn=_listen,  # noqa: PLW1509 - this process has one thread
         )
-    except subprocess.TimeoutExpired:
+        ended = _ended(debugger, said)
+        text = _text(said)
+    if not ended:
         return f"the debugger was not done with process {pid} within {WITHIN_S:.0f} s"
-    for line in done.stderr.splitlines():
+    if UNDONE in text:
+        return None
+    for line in text.splitlines():
         if "ptrace: " in line or line.startswith("No symbol") or "could not attach" in line.lower():
             return line
-    return f"gdb ended with {done.returncode}" if done.returncode else ""
+    return f"gdb ended with {debugger.returncode}" if debugger.returncode else ""
+
+
+def _listen() -> None:
+    """Let it hear SIGINT, which this process blocks."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _ended(debugger: subprocess.Popen[bytes], said: IO[str]) -> bool:
+    """Wait until it has ended, and interrupt what takes too long: a call is undone by that; return
+    whether it ended. One that nothing ends is killed.
+    """
+    end_s, begun, due_s = time.monotonic() + WITHIN_S, 0, math.inf
+    while time.monotonic() < end_s:
+        with suppress(subprocess.TimeoutExpired):
+            debugger.wait(LOOKS_S)
+            return True
+        text, now_s = _text(said), time.monotonic()
+        if (count := text.count(WAITS) + text.count(CALLS)) > begun:
+            begun, due_s = count, now_s + (CALL_S if CALLS in text else WAIT_S)
+        elif now_s > due_s:
+            debugger.send_signal(signal.SIGINT)
+            due_s = now_s + CALL_S
+    debugger.kill()
+    debugger.wait()
+    return False
+
+
+def _text(said: IO[str]) -> str:
+    """Return what was said so far; whoever writes there goes on where it is."""
+    return os.pread(said.fileno(), SAID_MOST, 0).decode(errors="replace")
 
 
 def _print(data: Path, file: Path) -> int:

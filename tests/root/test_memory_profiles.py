@@ -5,10 +5,13 @@ named, in Python and in native code. The node goes on afterwards.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from kit.desk import Desk
+from kit.desk import Desk, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 KEPT_BYTES = 1_000_000
@@ -61,3 +64,23 @@ def test_heaptrack_names_the_native_function_that_keeps_memory(growing):
     most = max(counts, key=counts.__getitem__)
     assert most != "?"
     assert counts[most] >= KEPT_BYTES
+
+
+@pytest.mark.heaptrack
+@pytest.mark.parametrize("does", ["x = [bytes(2000) for _ in range(200)]", "time.sleep(0.01)"])
+def test_whom_heaptrack_looks_at_goes_on(does, tmp_path):
+    """A process that allocates all the time is in malloc, or in a lock of heaptrack's, wherever the
+    debugger stops it: it broke, or waited for itself for ever.
+    """
+    child = subprocess.Popen([sys.executable, "-c", f"import time\nwhile True:\n    {does}"])
+    record = [sys.executable, "-m", "harness.profiles.heaptrack_recorder", str(child.pid), "1"]
+    try:
+        wait_for(lambda: psutil.Process(child.pid).cpu_times().user > 0)
+        for again in range(2):
+            subprocess.run([*record, str(tmp_path / f"{again}.folded")], check=True)
+            before = psutil.Process(child.pid).num_ctx_switches()
+            wait_for(lambda before=before: psutil.Process(child.pid).num_ctx_switches() > before)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()

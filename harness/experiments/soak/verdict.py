@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.checks import leak_check, leaks
-from harness.checks.leaks import TOGETHER, Trend
+from harness.checks.leaks import Trend
 from harness.checks.verdict import Answer, Cause, Finding, Verdict
 from harness.errors import BadFileError
 from harness.experiments.soak.folder import Stage, Window
@@ -182,19 +182,23 @@ def _with_untold(
     finding: Finding, some: Sequence[Trend], told: Sequence[Trend], *, asked: bool
 ) -> Finding:
     """Say of whom nobody can tell: of nodes that were restarted again and again, or of all of them
-    in a short soak. Those that were watched all the time and are too uneven leave it open, where it
-    was asked, whether any leaks.
+    in a short soak. Those that were watched all the time and are too uneven, or may still fill,
+    leave it open, where it was asked, whether any leaks.
     """
     if not told:
         return finding if asked else replace(finding, answer=Answer.MEASURED, cause=None)
-    of = [one for one in some if one not in told and one.watched.of != TOGETHER]
+    of = [one for one in some if one not in told and one.is_open]
     said = "; ".join(_untold(of))
     finding = replace(finding, sentence="; ".join(filter(None, (finding.sentence, said))))
-    are_uneven = any(one.untold is not None and one.untold.why == leaks.UNEVEN for one in of)
-    if not (asked and are_uneven and finding.answer is Answer.PASS):
+    whys = {one.untold.why for one in of if one.untold is not None}
+    if finding.answer is not Answer.PASS or not whys & {leaks.UNEVEN, leaks.TOO_EARLY}:
         return finding
-    measured = f"{len(some) - len(of)} of {len(some)} told"
-    return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
+    measured = f"{sum(one.is_told for one in some)} of {len(some)} told"
+    if asked:
+        return replace(finding, answer=Answer.UNKNOWN, measured=measured, cause=Cause.TOO_FEW)
+    if leaks.TOO_EARLY in whys:  # that none grows would not be true
+        return replace(finding, answer=Answer.MEASURED, measured=measured, sentence=said)
+    return finding
 
 
 def _untold(some: Sequence[Trend]) -> Iterator[str]:
@@ -205,7 +209,8 @@ def _untold(some: Sequence[Trend]) -> Iterator[str]:
             by_why.setdefault(untold.why, []).append(one.watched.of)
     for why, names in by_why.items():
         more = f" and {len(names) - NAMED_MOST} more" if len(names) > NAMED_MOST else ""
-        yield f"{', '.join(names[:NAMED_MOST])}{more}: {why} to tell"
+        fills = ", for it may still fill" if why == leaks.TOO_EARLY else ""
+        yield f"{', '.join(names[:NAMED_MOST])}{more}: {why} to tell{fills}"
 
 
 def _rate(one: Trend) -> str:
@@ -251,7 +256,11 @@ def steepest(trends: Iterable[Trend], most: int) -> list[Trend]:
 
     For a live line and a page; nothing is decided by it.
     """
-    told = [one for one in trends if one.slope is not None and one.is_told and one.slope.per_s > 0]
+    told = [
+        one
+        for one in trends
+        if one.slope is not None and (one.is_told or one.rises) and one.slope.per_s > 0
+    ]
 
     def key(one: Trend) -> tuple[bool, float]:
         slope = one.slope

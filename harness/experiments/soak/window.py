@@ -75,12 +75,13 @@ def judge(folder: SoakFolder, number: int) -> None:
 def cut(folder: SoakFolder, window: Window) -> Window:
     """Return a window that was being played when the harness was killed, as what it is."""
     run = window.run or folder.found_run(window.number)
+    when = "while it was played" if run else "before its load began"
     return replace(
         window,
         stage=Stage.CUT if run else Stage.BROKEN,
         run=run,
         ended_s=window.ended_s or time.time(),
-        problem="the harness was killed while it was played",
+        problem=f"the harness was killed {when}",
     )
 
 

@@ -260,3 +260,85 @@ def test_nothing_to_look_at():
     assert leaks.joined([]) == []
     (trend,) = leaks.found([Watched(of="n", resource="fds", lives=())])
     assert trend.slope is None
+
+
+def filling(share: float, seed: int, minutes: int, megabytes: float) -> Watched:
+    """Memory of a node that fills, as far as it goes within `share` of the time: most of it comes
+    early, and ever less; as noisy as what an allocator takes and gives back.
+    """
+    at = np.arange(60 * minutes)
+    risen = (1 - np.exp(-at / (share * len(at)))) / (1 - np.exp(-1 / share))
+    return noisy(18.6e6 + megabytes * 1e6 * risen, seed)
+
+
+def noisy(values: np.ndarray, seed: int) -> Watched:
+    """A node with this memory, and noise of 0.1 MB of which much is as it was a second before."""
+    steps, noise = np.random.default_rng(seed).normal(0, 45e3, len(values)), np.empty(len(values))
+    for now, step in enumerate(steps):
+        noise[now] = step + (0.9 * noise[now - 1] if now else 0)
+    return Watched(of=f"n{seed}", resource="memory", lives=(life(values + noise),))
+
+
+@pytest.mark.parametrize(("minutes", "megabytes"), [(14, 2.2), (60, 3)])
+def test_what_fills_ever_more_slowly_is_not_said_to_leak(minutes, megabytes):
+    """By the slope of the whole alone some of these are."""
+    trends = [leaks.found([filling(0.5, seed, minutes, megabytes)])[0] for seed in range(30)]
+    assert sum(one.rises for one in trends) >= 3
+    assert not any(one.is_leak for one in trends)
+
+
+def test_what_surely_slows_down_says_so():
+    """Four megabytes in two hours, of which each quarter of an hour brings less than the last."""
+    at = np.arange(2 * HOUR)
+    (trend,) = leaks.found([noisy(18.6e6 + 4e6 * np.sqrt(at / len(at)), 1)])
+    assert trend.rises
+    assert not trend.is_leak
+    assert trend.slope.halves[0] > trend.slope.halves[1] > 0.5 * trend.slope.per_s
+    assert ", too early to tell: it rises ever more slowly, by 1.6 MB/h" in trend.sentence
+    finding = leak_check.findings([trend])[0]
+    assert (finding.answer, finding.measured) == (Answer.UNKNOWN, "0 of 1 told")
+
+
+def test_what_is_young_may_still_fill():
+    """A cache of what was seen in the last ten minutes rises like a leak until it is full: nobody
+    can tell of a node that took a twentieth more. What takes much more is not waited for, nor what
+    goes on for an hour.
+    """
+    at = np.arange(HOUR)
+    steady = 18.6e6 + 4.4e6 * at / HOUR
+    (young,) = leaks.found([noisy(steady[: 14 * 60], 1)])
+    assert (young.rises, young.is_leak) == (True, False)
+    assert ", too early to tell: it may still fill, and took 5 % more in 14 min" in young.sentence
+    assert leak_check.findings([young])[0].answer is Answer.UNKNOWN
+    assert leaks.found([noisy(steady, 1)])[0].is_leak
+    assert leaks.found([noisy(18.6e6 + 40e6 * at[: 14 * 60] / HOUR, 1)])[0].is_leak
+
+
+def test_descriptors_have_no_youth():
+    """Nobody takes them for what was seen: one a minute is told after twenty minutes."""
+    values = 200 + np.floor(np.arange(20 * 60) / 60)
+    assert found([Watched(of="n", resource="fds", lives=(life(values),))]) == ["n fds"]
+
+
+def test_a_leak_that_lasts_is_found_behind_a_warm_up():
+    """Half an hour of filling, then 4 MB/h."""
+    at = np.arange(2 * HOUR)
+    values = 50e6 + 3e6 * (1 - np.exp(-at / 400)) + at * 4e6 / HOUR
+    assert leaks.found([noisy(values, 1)])[0].is_leak
+
+
+def test_what_pauses_take_away_is_time_and_no_samples():
+    """A sample a second for six minutes in windows of one: nobody looked too seldom."""
+    at_s = np.arange(460.0)
+    at_s = at_s[at_s % 84 < 65]
+    fills = 50e6 + 2e6 * (1 - np.exp(-at_s / 100))
+    values = fills + np.random.default_rng(1).normal(0, 1e5, len(at_s))
+    some = Life(at_s=at_s, values=values)
+    watched = [Watched(of=f"n{at}", resource="memory", lives=(some,)) for at in range(66)]
+    assert leaks.found(watched)[0].sentence == "n0: memory: too short to tell: 8 min of it"
+
+
+def test_a_mean_of_which_nobody_can_tell_is_not_counted_as_told():
+    watched = [Watched(of=f"n{at}", resource="fds", lives=(life(np.zeros(60)),)) for at in range(3)]
+    finding = leak_check.findings(leaks.found(watched))[0]
+    assert (finding.answer, finding.measured) == (Answer.UNKNOWN, "0 of 4 told")

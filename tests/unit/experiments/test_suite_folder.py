@@ -71,6 +71,29 @@ def test_a_run_that_took_a_part_s_place_is_said(folder):
     assert suite.judge(folder).verdict.answer is Answer.PASS
 
 
+def test_a_run_in_the_place_of_one_that_broke_before_it_was_closed_is_said(folder, tmp_path):
+    """Nothing closed the run off; what it began with tells it from another."""
+    broken, other = part_run(tmp_path / "x", "c", 500), closed_run(tmp_path / "y", "c")
+    begins(broken, 7)
+    begins(other, 8)
+    manifest.write(other)
+    parts = {"c": os.path.relpath(broken, folder)}
+    why = {"c": "UnavailableError: its supervisor is gone"}
+    suite_folder.write(folder, "s", ["c"], parts, why)
+    found = suite_folder.read(folder)
+    assert suite_folder.own_rows(folder, found)[1] == []
+    manifest.write(broken)  # whoever closes it off later makes no other run of it
+    assert suite_folder.own_rows(folder, found)[1] == []
+    shutil.rmtree(broken)
+    shutil.move(other, broken)
+    [said] = suite_folder.own_rows(folder, found)[1]
+    assert said.sentence == "the run of c is not the one that was played"
+
+
+def begins(run, at_ns):
+    (run / "events.jsonl").write_text(f'{{"at_ns": {at_ns}, "event": "begin"}}\n')
+
+
 def test_what_an_earlier_version_wrote_is_said(folder):
     edited(folder, version=1)
     assert "an earlier version wrote suite.json" in said_of(folder).sentence

@@ -151,13 +151,30 @@ def test_a_node_that_is_too_uneven_leaves_open_whether_any_leaks():
         [found] = verdicts.of_nodes(trends, asked=asked)
         assert found.answer is answer
         assert "node-1: too uneven to tell" in found.sentence
-    assert verdicts.of_nodes(trends, asked=True)[0].measured == "2 of 3 told"  # and their mean
+    assert verdicts.of_nodes(trends, asked=True)[0].measured == "1 of 3 told"  # nor is their mean
     flat = np.full(60, 50e6)
     lives = [Life(at_s=100.0 * at + np.arange(60.0), values=flat, process=at) for at in range(70)]
     churned = Watched(of="node-3", resource="rss", lives=tuple(lives))
     [found] = verdicts.of_nodes(leaks.found([churned, series("node-2", 0)]), asked=True)
     assert found.answer is Answer.PASS
     assert found.sentence.endswith("node-3: restarted too often to tell")
+
+
+def young(of: str, per_h: float) -> Watched:
+    """Memory of a quarter of an hour."""
+    at_s = np.arange(0, 900.0, 10)
+    lives = (Life(at_s=at_s, values=50e6 + per_h * at_s / 3600, process=1),)
+    return Watched(of=of, resource="memory", lives=lives)
+
+
+def test_a_node_that_may_still_fill_fails_nothing_and_is_not_said_not_to_grow():
+    trends = leaks.found([young("node-1", 4e6), young("node-2", 0)])
+    for asked, answer in ((True, Answer.UNKNOWN), (False, Answer.MEASURED)):
+        [found] = verdicts.of_nodes(trends, asked=asked)
+        assert (found.answer, found.measured) == (answer, "1 of 3 told")
+        said = "node-1, mean of all nodes: too early to tell, for it may still fill"
+        assert found.sentence.endswith(said)
+    assert judged(1, seen(1, finding()), trends=trends).answer is Answer.PASS
 
 
 def test_of_the_harness_it_is_said_why_nobody_can_tell():
