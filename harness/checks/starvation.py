@@ -70,6 +70,26 @@ def of(history: History, row: Row, phase: PhaseWindow) -> tuple[Chosen, str]:
     return found, said
 
 
+def beside(history: History, row: Row, phase: PhaseWindow) -> str:
+    """Say of a share that was missed how much of that nodes gave up while they were starved, and
+    how much is lost on any host, as the end of a sentence; empty where they were not.
+    """
+    if row.metric not in CAME_TRUE:
+        return ""
+    word = row.metric.partition(".")[0]
+    kind = next((int(one) for one in history.kinds if one.word == word), 0)
+    missed = records.due(history, phase) & (history.column("operation") == kind)
+    missed &= history.column("outcome") != Outcome.OK
+    late = missed & of(history, row, phase)[0]
+    if not late.any():
+        return ""
+    lost = (missed & ~late).sum()
+    return (
+        f"; of {missed.sum():,} that did not come true {late.sum():,} came late or were given up "
+        f"while nodes hardly got a core, and {lost:,} would be lost on any host"
+    )
+
+
 def untold(history: History, row: Row, phase: PhaseWindow) -> str | None:
     """Say what is missing that could show that nodes were starved; None where nothing is."""
     if not feels_it(row):

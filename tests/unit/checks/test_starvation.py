@@ -110,6 +110,23 @@ def test_what_had_no_answer_and_never_came_is_lost_on_a_starved_host_too():
     assert judged(found, **share).answer is Answer.FAIL
 
 
+def test_how_much_of_a_missed_share_is_lost_on_any_host_is_said():
+    """It was "68 % … missed: 68 is not >= 99.9 %", and 12 of 8,700 were lost."""
+    lost, refused = {"outcome": int(Outcome.UNKNOWN), "done_ns": 0}, {"outcome": 1}
+    wrong = dict.fromkeys(range(400, 440), refused) | dict.fromkeys(range(440, 450), lost)
+    sent = [operation(n * 10, **wrong.get(n, {})) for n in range(900)]
+    arrived = [record(n * 10) for n in range(900) if n not in wrong]
+    share = {**STORED, "metric": "private_message.delivered"}
+    finding = judged(replace(history(sent, arrived), **parts(run(0.9, 0.1))), **share)
+    assert finding.answer is Answer.FAIL
+    assert finding.sentence.endswith(
+        "of 50 that did not come true 40 came late or were given up while nodes hardly got a core, "
+        "and 10 would be lost on any host"
+    )
+    finding = judged(replace(history(sent, arrived), **parts(run(0.0, 0.0))), **share)
+    assert "came late" not in finding.sentence
+
+
 @pytest.mark.parametrize(
     ("waited", "own", "answer"),
     [(0.9, 0.1, Answer.UNKNOWN), (0.0, 0.0, Answer.FAIL), (0.9, 1.5, Answer.FAIL)],
