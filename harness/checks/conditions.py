@@ -4,7 +4,7 @@ fault that stood. Pure.
 
 from __future__ import annotations
 
-from harness.checks import faults, host, record, silences
+from harness.checks import faults, host, record, silences, starvation
 from harness.checks.fault_times import OFF_SHARE, by_hand, changes_of
 from harness.checks.metrics import METRICS
 from harness.checks.operation_metrics import received
@@ -64,10 +64,10 @@ def unmet(history: History, row: Row, phase: PhaseWindow) -> tuple[Cause, str] |
 
 def beside(history: History, row: Row, phase: PhaseWindow) -> str:
     """Say what else a row was missed under, as the end of a sentence: faults that nobody planned,
-    others on the host where it feels them.
+    others on the host where it feels them, and how much of it is lost on any host.
     """
     busy = host.busy(history, phase) if host.feels_it(row) else ""
-    return by_hand(history, phase) + busy
+    return by_hand(history, phase) + busy + starvation.beside(history, row, phase)
 
 
 def _absent(history: History, phase: PhaseWindow) -> list[str]:

@@ -182,7 +182,6 @@ def _judge(history: History, row: Row) -> Finding:
         ):
             return unknown(row, Cause.GAP, gap, measured)
         said = missed(row, value) + conditions.beside(history, row, phase)
-        said += starvation.beside(history, row, phase)
         return finding(row, Answer.FAIL, measured, said, value=value)
     measured, value = _shown(history, row, taken, fair)
     kept = f"kept{stretch(row, value)}{lateness.tick(history, row, phase)}{unseen.told}"
