@@ -195,19 +195,24 @@ def _settled(life: Life, warm_up_s: float | None) -> Life:
 def _troughs(lives: Sequence[Life], quantum: float, confidence: float) -> Troughs | None:
     """Return the troughs of the blocks by which the slope is told most sharply: fine ones are of
     the flanks of a saw-tooth, and repeat each other. They are chosen by how troughs scatter about
-    their line, not by how it rises. None where there are too few.
+    their line, not by how it rises; of those, where there are such, that are enough for an interval
+    of this confidence: sixteen have none at one of two hundred series. None where there are too
+    few.
     """
     total_s = sum(float(life.at_s[-1] - life.at_s[0]) for life in lives)
-    found, sharpest = None, math.inf
+    found, sharpest = None, (True, math.inf)
     for count in BLOCKS:
         block_s = max(total_s / count, BLOCK_S_LEAST)
         made = tuple(one for one in (_blocks(life, block_s) for life in lives) if one is not None)
         troughs = Troughs(made, block_s, quantum)
         if troughs.count < BLOCKS_LEAST:
             break
-        blur = _blur(troughs.without(float(np.median(kendall.pairwise(troughs)))), confidence)
-        if blur < sharpest:
-            found, sharpest = troughs, blur
+        slopes = kendall.pairwise(troughs)
+        residuals = troughs.without(float(np.median(slopes)))
+        are_enough = _are_enough(troughs, slopes, confidence, kendall.repeats(residuals))
+        sharpness = (not are_enough, _blur(residuals, confidence))
+        if sharpness < sharpest:
+            found, sharpest = troughs, sharpness
     return found
 
 
@@ -249,9 +254,9 @@ def _blocks(life: Life, block_s: float) -> tuple[Floats, Floats] | None:
     return np.array(times), np.array(troughs)
 
 
-def _are_enough(troughs: Troughs, slopes: Floats, confidence: float) -> bool:
-    """Whether so many troughs would have an interval, if they did not repeat each other."""
-    low_per_s, high_per_s = kendall.interval(slopes, kendall.within(troughs, 0.0, confidence))
+def _are_enough(troughs: Troughs, slopes: Floats, confidence: float, repeats: float = 0.0) -> bool:
+    """Whether so many troughs would have an interval, if they repeated each other so much."""
+    low_per_s, high_per_s = kendall.interval(slopes, kendall.within(troughs, repeats, confidence))
     return math.isfinite(low_per_s) and math.isfinite(high_per_s)
 
 
