@@ -88,11 +88,8 @@ def test_a_filter_that_no_operation_has_does_not_say_that_nothing_was_sent():
     assert texts(delivery.view(seen, "dht")) == ["nothing was sent yet"]
 
 
-def used(at_s: float) -> list[str]:
-    """What the cluster tab says that a node uses whose last sample is of so many seconds ago."""
-    at_ns = time.monotonic_ns() - round(at_s * 1e9)
-    sample = dict.fromkeys([field.name for field in SAMPLES], 1)
-    samples = deque([sample | {"at_ns": at_ns - 1_000_000_000}, sample | {"at_ns": at_ns}])
+def cells(samples: deque[dict[str, int]]) -> list[Any]:
+    """What the cluster tab says that a node with these samples uses."""
     node = {"name": "node-0", "region": "eu", "condition": "running", "index": 0}
     seen: Any = SimpleNamespace(
         samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
@@ -100,7 +97,15 @@ def used(at_s: float) -> list[str]:
         faults=list,
     )
     [row] = cluster.view(seen, "")[-1]["rows"]
-    return [cell if isinstance(cell, str) else cell["text"] for cell in row["cells"][3:]]
+    return row["cells"][3:]
+
+
+def used(at_s: float) -> list[str]:
+    """What the cluster tab says that a node uses whose last sample is of so many seconds ago."""
+    at_ns = time.monotonic_ns() - round(at_s * 1e9)
+    sample = dict.fromkeys([field.name for field in SAMPLES], 1)
+    samples = deque([sample | {"at_ns": at_ns - 1_000_000_000}, sample | {"at_ns": at_ns}])
+    return [cell if isinstance(cell, str) else cell["text"] for cell in cells(samples)]
 
 
 def test_what_a_run_before_measured_is_not_shown_as_now():
@@ -116,17 +121,11 @@ def test_each_quantity_of_a_node_has_a_chart_of_its_last_minute():
         | {"bytes_in": second**2 * 1000}
         for second in range(5)
     )
-    node = {"name": "node-0", "region": "eu", "condition": "running", "index": 0}
-    seen: Any = SimpleNamespace(
-        samples=SimpleNamespace(read=lambda: None, nodes={0: samples}),
-        status=lambda: {"nodes": [node]},
-        faults=list,
-    )
-    [row] = cluster.view(seen, "")[-1]["rows"]
-    assert [cell["spark"] for cell in row["cells"][3:]] == [
+    found = cells(samples)
+    assert [cell["spark"] for cell in found] == [
         "0 0 0 0", "0 25 50 75 100", "100 75 50 25 0", "14 43 71 100",
     ]  # fmt: skip
-    assert [cell["text"] for cell in row["cells"][3:]] == ["0.0 %", "40 B", "0", "7.00 kB/s"]
+    assert [cell["text"] for cell in found] == ["0.0 %", "40 B", "0", "7.00 kB/s"]
 
 
 def test_what_receivers_got_is_said_as_far_as_somebody_has_looked():
